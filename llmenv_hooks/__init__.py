@@ -1,0 +1,1 @@
+"""Keep one shared MCP server alive from the shell prompt."""
