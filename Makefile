@@ -1,0 +1,45 @@
+# Two commands do everything on a fresh machine: `make run` and `make test`.
+
+PYTHON ?= python3
+BIN := .venv/bin
+# What the tests drive, besides bash: taken from the system where it can be.
+TOOLS := zsh fish strace shellcheck shfmt
+
+.PHONY: help run test bench setup tools clean
+
+help:           ## list the targets
+	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' Makefile | expand -t 8
+
+run: setup      ## start a real memory server behind mcp-proxy, call it, print the rc line
+	$(BIN)/python examples/demo.py
+
+test: setup tools ## check types and style, then run all tests
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/pytest
+
+bench: setup tools ## what the hook costs at a prompt, beside nothing and direnv
+	$(BIN)/python tests/bench.py
+
+setup: .venv/ready
+
+.venv/ready: pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	    { echo 'llmenv-hooks needs Python 3.11 or newer: make PYTHON=python3.12' >&2; exit 1; }
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check 'pip>=25.1'
+	$(BIN)/python -m pip install --quiet --editable '.[proxy]' --group test --group lint
+	@touch $@
+
+# As root on Debian the missing tools are installed; elsewhere the tests that want them say so.
+tools:
+	@missing=; for tool in $(TOOLS); do \
+	    command -v $$tool >/dev/null 2>&1 || missing="$$missing $$tool"; done; \
+	if [ -z "$$missing" ]; then :; \
+	elif [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null 2>&1; then \
+	    apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq $$missing >/dev/null; \
+	else echo "not installed, their tests will be skipped:$$missing" >&2; fi
+
+clean:          ## remove what the other targets made
+	rm -rf .venv dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
