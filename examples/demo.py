@@ -1,0 +1,248 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
+"""Show llmenv at work: `make run`, or `.venv/bin/python examples/demo.py`.
+
+Writes a config for the example memory server if you have none, starts it the way your shell
+would, uses it as an agent would, kills it and shows that it comes back.  Leaves it running.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import pty
+import select
+import shlex
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any, NoReturn
+
+import typer
+from mcp import ClientSession, McpError
+from mcp.client.streamable_http import streamable_http_client
+
+from llmenv_hooks import ensure
+
+SERVER = Path(__file__).resolve().with_name("memory_server.py")
+BIN = Path(sys.executable).parent
+LLMENV = BIN / "llmenv"
+PROMPT_S = 20.0
+CALL_S = 30.0
+TOPIC = "llmenv demo"
+
+
+def say(text: str) -> None:
+    """Print one finished step."""
+    typer.echo(f"{typer.style('ok', fg='green')}  {text}")
+
+
+def fail(text: str) -> NoReturn:
+    """Leave with one line."""
+    sys.exit(f"demo: {ensure.printable(text, 600)}")
+
+
+def free_bind() -> str:
+    """Return the default address, or one with a free port when somebody has that one."""
+    host, default = ensure.parse_bind(ensure.DEFAULT_BIND)
+    for port in (default, 0):
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind((host, port))
+            except OSError:
+                continue
+            return f"{host}:{probe.getsockname()[1]}"
+    fail(f"no port is free on {host}")
+
+
+def provide_config() -> ensure.Config:
+    """Return the user's config; write one for the example server only where there is none."""
+    path = Path(ensure.config_path())
+    if path.exists():
+        say(f"left your config as it is: {path}")
+    else:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        bind = free_bind()
+        command = json.dumps([sys.executable, str(SERVER)], ensure_ascii=False)
+        with path.open("x", encoding="utf-8") as file:
+            file.write(
+                f"# Written by {Path(__file__).resolve()}; config.toml beside that explains it.\n"
+                f'[services.memory]\ncommand = {command}\nbind = "{bind}"\n'
+            )
+        taken = "" if bind == ensure.DEFAULT_BIND else f" ({ensure.DEFAULT_BIND} is taken: {bind})"
+        say(f"wrote {path}{taken}")
+    config = ensure.load_config(str(path))
+    if not config.here:
+        fail(f"{path} says that services run only on {config.server_host}; run this there")
+    return config
+
+
+def one_prompt() -> str:
+    """Show one prompt of an interactive bash that has the hook; return what came on its terminal.
+
+    The shell is gone when this returns: what it started has to live on without it.
+    """
+    bash = shutil.which("bash") or fail("bash is not on PATH; this demo needs one to hook into")
+    # An empty HISTFILE: our lines are none of the user's history.
+    environment = {**os.environ, "HISTFILE": "", "TERM": "dumb", "PS1": "$ "}
+    environment.pop("LLMENV_DISABLE", None)
+    pid, terminal = pty.fork()
+    if pid == 0:
+        os.execve(bash, ["bash", "--norc", "--noprofile", "-i"], environment)
+    os.write(terminal, f'eval "$({shlex.quote(str(LLMENV))} hook bash)"\nexit\n'.encode())
+    output, deadline = b"", time.monotonic() + PROMPT_S
+    try:
+        while select.select([terminal], [], [], max(0.0, deadline - time.monotonic()))[0]:
+            part = os.read(terminal, 4096)
+            if not part:
+                break
+            output += part
+        else:
+            os.kill(pid, signal.SIGKILL)
+            fail(f"the prompt did not come back within {PROMPT_S:.0f} s: {output.decode()}")
+    except OSError:
+        pass  # EIO: how Linux says that the other side of a pty is closed
+    finally:
+        os.close(terminal)
+        os.waitpid(pid, 0)
+    return output.decode(errors="replace").replace("\r", "")
+
+
+def start(service: ensure.Service, state: str) -> int | None:
+    """See that *service* runs, by the hook where that may start it; return its pid."""
+    before = ensure.inspect(service, state).state
+    if before in ("stopped", "failed", "broken"):  # a prompt leaves it alone, or only for a while
+        wait = service.start_timeout
+        result = ensure.ensure(service, state, timeout=wait, revive=True, deep=True)
+        say(f"started {service.name}, which was {before}: pid {result.pid}")
+        return result.pid
+    began = time.monotonic()
+    terminal = one_prompt()
+    deadline = time.monotonic() + service.start_timeout
+    while (now := ensure.inspect(service, state)).state not in ("running", "failed"):
+        nothing_came = now.state == "down" and time.monotonic() > began + PROMPT_S
+        if now.state == "taken" or nothing_came or time.monotonic() > deadline:
+            fail(f"the hook brought no {service.name} up: {now.detail or now.state}; {terminal}")
+        time.sleep(0.05)
+    if now.state == "failed":
+        fail(f"the hook could not start {service.name}: {now.detail}")
+    how = "found it running" if before == "running" else "started it in the background"
+    say(f"a bash prompt with the hook {how}: {service.name}, pid {now.pid}")
+    if before != "running":
+        say(f"it listens on {service.bind}, {time.monotonic() - began:.1f} s after the prompt")
+    return now.pid
+
+
+async def with_client(url: str, *calls: tuple[str, dict[str, Any]]) -> tuple[str, list[Any]]:
+    """Initialise at *url*; return the server's name and the results of list_tools and *calls*."""
+    async with (
+        asyncio.timeout(CALL_S),
+        streamable_http_client(url) as (reading, writing, _),
+        ClientSession(reading, writing) as session,
+    ):
+        hello = await session.initialize()
+        results: list[Any] = [{tool.name for tool in (await session.list_tools()).tools}]
+        for tool, arguments in calls:
+            answer = await session.call_tool(tool, arguments)
+            if answer.isError:
+                raise RuntimeError(f"{tool}: {answer.content}")
+            content = answer.structuredContent or {}
+            results.append(content.get("result", content))
+    return hello.serverInfo.name, results
+
+
+def ask(url: str, *calls: tuple[str, dict[str, Any]]) -> tuple[str, list[Any]]:
+    """Do what `with_client` does; any failure is one line."""
+    try:
+        return asyncio.run(with_client(url, *calls))
+    except TimeoutError:
+        fail(f"no answer from {url} within {CALL_S:.0f} s")
+    except (ExceptionGroup, McpError, RuntimeError, OSError) as error:
+        cause: BaseException = error
+        while isinstance(cause, BaseExceptionGroup):
+            cause = cause.exceptions[0]
+        fail(f"{url}: {str(cause) or type(cause).__name__}")
+
+
+def kill_stdio_child(proxy: int) -> int:
+    """Kill the server behind mcp-proxy, as a crash would; return its pid."""
+    children = [pid for pid, parent in ensure._processes().items() if parent == proxy]
+    if not children:
+        fail(f"mcp-proxy, pid {proxy}, has no child to kill")
+    os.kill(children[0], signal.SIGKILL)
+    return children[0]
+
+
+def survive(service: ensure.Service, url: str, proxy: int) -> None:
+    """Store, search, kill the stdio server, have the deep check revive it, and search again."""
+    word = f"zebra{os.getpid()}"
+    text = f"The demo was here at {time.strftime('%H:%M:%S')} and says {word}."
+    search = ("search", {"query": word, "topic": TOPIC})
+    _, (_, stored, found) = ask(url, ("store", {"text": text, "topic": TOPIC}), search)
+    if found != [stored]:
+        fail(f"stored memory {stored['id']}, but a search for {word} finds {found}")
+    say(f"stored memory {stored['id']} and found it by a search for {word!r}")
+
+    child = kill_stdio_child(proxy)
+    say(f"killed the stdio server, pid {child}; mcp-proxy, pid {proxy}, still listens")
+    deep = subprocess.run(
+        [sys.executable, "-I", "-S", ensure.__file__, "--deep", "--service", service.name],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if deep.returncode:
+        fail(f"the deep check did not revive it: {deep.stderr}")
+    say(f"`llmenv-ensure --deep` noticed and restarted it: {deep.stdout.strip()}")
+    _, (_, again, _) = ask(url, search, ("forget", {"id": stored["id"]}))
+    if again != [stored]:
+        fail(f"the memory is gone: a search for {word} finds {again}")
+    say(f"memory {stored['id']} is still there; forgot it again, so that nothing stays behind")
+
+
+def last_words(url: str) -> None:
+    """Print what the user does next."""
+    llmenv = shlex.quote(str(LLMENV))
+    home = Path.home()
+    configs = Path(os.environ.get("XDG_CONFIG_HOME") or home / ".config")
+    lines = {
+        "bash": (home / ".bashrc", f'eval "$({llmenv} hook bash)"'),
+        "zsh": (Path(os.environ.get("ZDOTDIR") or home) / ".zshrc", f'eval "$({llmenv} hook zsh)"'),
+        "fish": (configs / "fish/config.fish", f"{llmenv} hook fish | source"),
+    }
+    shell = Path(os.environ.get("SHELL", "")).name
+    typer.echo(f"\nAgents reach it at {url}. To have every shell keep it alive, put this into")
+    for file, line in [lines[shell]] if shell in lines else lines.values():
+        typer.echo(f"{file}:\n    {line}")
+    typer.echo(f"To stop it:\n    {llmenv} stop")
+
+
+def main() -> None:
+    """Run the demo."""
+    if not LLMENV.exists():
+        fail(f"{LLMENV} is missing; `make run` sets everything up")
+    os.environ["PATH"] = f"{BIN}{os.pathsep}{os.environ.get('PATH', os.defpath)}"
+    try:
+        config, state = provide_config(), ensure.state_dir()
+        service = config.services[0]
+        url = config.url(service)
+        pid = start(service, state)
+        name, (tools,) = ask(url)
+        say(f"an MCP client talks to {name!r} at {url}: {', '.join(sorted(tools))}")
+        if name == "llmenv-memory" and service.bridge and pid:
+            survive(service, url, pid)
+        else:
+            say("your own server: nothing was stored in it, and it was not killed")
+    except (ensure.Problem, OSError) as error:
+        fail(str(error))
+    last_words(url)
+
+
+if __name__ == "__main__":
+    main()
