@@ -80,6 +80,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     import subprocess
     from collections.abc import Callable, Iterator
+    from types import ModuleType
     from typing import Any, NoReturn
 
 __version__ = "0.1.0"
@@ -587,11 +588,15 @@ def _read(path: str, most: int = 65536) -> bytes:
 
 
 def _proc(*parts: object) -> bytes:
-    """Return the content of a file under /proc, or nothing."""
+    """Return the content of a file under /proc; nothing when it or its process is not there.
+
+    Raises:
+        OSError: the question could not be asked, which must never pass for a "no".
+    """
     try:
         with open("/".join([PROC, *map(str, parts)]), "rb") as file:
             return file.read()
-    except OSError:
+    except (FileNotFoundError, ProcessLookupError, PermissionError):
         return b""
 
 
@@ -652,16 +657,18 @@ def is_alive(pid: int) -> bool | None:
 
 def _namespace(kind: str) -> str:
     try:
-        return os.readlink(f"{PROC}/self/ns/{kind}").partition("[")[2].rstrip("]") or "-"
-    except OSError:
+        return os.readlink(f"{PROC}/self/ns/{kind}").partition("[")[2].rstrip("]")
+    except FileNotFoundError:
         return "-"
 
 
 def realm() -> tuple[str, str, str]:
     """Return the boot id, the pid namespace and the net namespace we are in."""
-    boot = _proc("sys/kernel/random/boot_id").decode().strip()
-    boot = boot or _ask("sysctl", "-n", "kern.bootsessionuuid") or "-"
-    return boot, _namespace("pid"), _namespace("net")
+    if has_proc():
+        boot = _proc("sys/kernel/random/boot_id").decode().strip()
+    else:
+        boot = _ask("sysctl", "-n", "kern.bootsessionuuid")
+    return boot or "-", _namespace("pid"), _namespace("net")
 
 
 class Identity:
@@ -714,11 +721,10 @@ def _processes() -> dict[int, int]:
         lines = _ask("ps", "-A", "-o", "pid=,ppid=").splitlines()
         return {int(pid): int(parent) for pid, parent in map(str.split, lines)}
     found = {}
-    for entry in os.listdir(PROC):
-        if entry.isdigit():
-            fields = _proc(entry, "stat").rpartition(b")")[2].split()
-            if len(fields) > 1:
-                found[int(entry)] = int(fields[1])
+    for pid in _pids():
+        fields = _proc(pid, "stat").rpartition(b")")[2].split()
+        if len(fields) > 1:
+            found[pid] = int(fields[1])
     return found
 
 
@@ -736,7 +742,14 @@ def _descendants(roots: set[int]) -> set[int]:
     return family
 
 
-def _descriptors(pid: int | str) -> Iterator[tuple[str, str]]:
+def _pids(first: int | None = None) -> Iterator[int]:
+    """Yield *first*, then every process that /proc shows."""
+    if first is not None:
+        yield first
+    yield from map(int, filter(str.isdigit, os.listdir(PROC)))
+
+
+def _descriptors(pid: int) -> Iterator[tuple[str, str]]:
     """Yield (path below /proc, target) of each open file of *pid*, as far as we may look."""
     try:
         names = os.listdir(f"{PROC}/{pid}/fd")
@@ -758,12 +771,12 @@ def _holders(life: str) -> set[int]:
     found: set[int] = set()
     if not (has_proc() and os.path.exists(life)):
         return found
-    for pid in filter(str.isdigit, os.listdir(PROC)):
+    for pid in _pids():
         for path, _ in _descriptors(pid):
-            if _same_file(path, life) and int(pid) != os.getpid():
+            if _same_file(path, life) and pid != os.getpid():
                 info = _proc(pid, "fdinfo", os.path.basename(path))
                 if b"FLOCK" in info and b"WRITE" in info:
-                    found.add(int(pid))
+                    found.add(pid)
     return found
 
 
@@ -807,8 +820,10 @@ def _user(uid: int) -> str:
         return str(uid)
 
 
-def find_listener(service: Service) -> Listener | None:
+def find_listener(service: Service, likely: int | None = None) -> Listener | None:
     """Return who listens on *service*'s address, or None where that cannot be seen.
+
+    The process *likely* is looked at first: to look through all of them takes milliseconds.
 
     proc_pid_net(5): /proc/net/tcp gives the uid and the socket's inode; the process that has
     that socket open is found among its descriptors.
@@ -824,7 +839,7 @@ def find_listener(service: Service) -> Listener | None:
             words = line.split()
             address, _, port = words[1].partition(":")
             if words[3] == "0A" and int(port, 16) == service.port and _covers(address, service):
-                return _with_pid(int(words[7]), words[9])
+                return _with_pid(int(words[7]), words[9], likely)
     return None
 
 
@@ -839,12 +854,12 @@ def _covers(address: str, service: Service) -> bool:
     return listened in (wanted, mapped) or not any(listened)
 
 
-def _with_pid(uid: int, inode: str) -> Listener:
-    for pid in filter(str.isdigit, os.listdir(PROC)):
+def _with_pid(uid: int, inode: str, likely: int | None) -> Listener:
+    for pid in _pids(likely):
         for _, target in _descriptors(pid):
             if target == f"socket:[{inode}]":
                 words = _proc(pid, "cmdline").decode(errors="replace").split("\0")
-                return Listener(uid, int(pid), words[:-1])
+                return Listener(uid, pid, words[:-1])
     return Listener(uid, None, [])
 
 
@@ -1077,7 +1092,7 @@ class Sight:
     """What one look at a service found.
 
     *state* is one of
-        up         it lives and answers
+        up         it lives and answers; *detail* says whose it is, if not ours to write about
         adopted    it answers, nobody recorded it, and it is this service
         starting   it lives and does not answer: starting, stopping or hung
         bare       a live pid in a pidfile that we did not write, and no answer
@@ -1108,7 +1123,8 @@ def look(service: Service, files: Files) -> Sight:
         if record and lives and record.digest != service.digest:
             return Sight("changed", record.pid, detail=record.bind)
         if probe(service.host, service.port):
-            return Sight("up", record.pid if record and lives else None)
+            whose = "another realm's" if record and lives is None else ""
+            return Sight("up", record.pid if record and lives else None, detail=whose)
         if record and lives is None:
             return Sight("elsewhere")
         return Sight("starting", record.pid if record else None, _silence(record, lives, files))
@@ -1146,8 +1162,8 @@ def _who_answers(service: Service) -> Sight:
     who = find_listener(service)
     if who and who.uid == os.getuid() and who.runs(service):
         return Sight("adopted", who.pid)
-    if who and who.uid == 0:
-        return Sight("up")  # root could take anything of ours anyway
+    if who and who.uid == 0 and os.getuid() != 0:
+        return Sight("up", detail="root's")  # root could take anything of ours anyway
     return Sight("taken", detail=str(who) if who else "a process that we cannot see")
 
 
@@ -1181,7 +1197,7 @@ def _publish(service: Service, files: Files, pid: int | None) -> int | None:
     *pid* is who is believed to serve; a wrapper's worker that listens in its place is named
     instead, and so is a worker that outlived its wrapper.
     """
-    who = find_listener(service)
+    who = find_listener(service, pid)
     if who and who.pid and who.uid == os.getuid():
         pid = who.pid
     if pid is None:
@@ -1225,13 +1241,13 @@ def _record(files: Files, identity: Identity) -> None:
 
 def _tidy(files: Files, sight: Sight) -> bool:
     """True when all that is published about a running service is true."""
+    if sight.detail:
+        return True  # nothing of ours to publish
     if os.path.lexists(files.lock) or os.path.lexists(files.fail) or _log_is_long(files):
         return False
-    if sight.state == "up" and sight.pid is None and not os.path.lexists(files.life):
-        return True  # root's daemon: nothing of ours to publish
     try:
         written = read_pidfile(files.pid)
-    except Problem:
+    except (OSError, Problem):
         return False
     if has_proc():
         return written is not None and written == (_proved_pid(files) or sight.pid)
@@ -1342,8 +1358,7 @@ def _attempt_digest(service: Service) -> str:
     parts = [service.digest, service.stamp]
     for program in (service.command[0], *(["mcp-proxy", "uvx"] if service.bridge else [])):
         path = _which(program)
-        seen = os.stat(path) if path else None
-        parts.append(f"{path} {seen.st_mtime_ns} {seen.st_ino}" if seen else "missing")
+        parts.append(f"{path} {_modified(path)}" if path else "missing")
     return _crc(parts)
 
 
@@ -1429,7 +1444,9 @@ def spawn_mcp_proxy(bind: str) -> int:
         Problem: a program is missing or cannot be run.
     """
     service = Service(DEFAULT_NAME, bind=bind)
-    return _spawn(service, command_line(service), None, None).pid
+    child = _spawn(service, command_line(service), None, None)
+    child.returncode = 0  # it outlives us: no warning about that
+    return child.pid
 
 
 def _in_our_realm(work: Callable[[Files], Result], shared: Files, suffixed: Files) -> Result:
@@ -1609,6 +1626,8 @@ class _Run:
                     _end(self.service, self.files)
                     gone = False
                     continue
+                if sight.detail:
+                    return self.accept(sight)
                 return self.published(EnsureOutcome.ALREADY_RUNNING, sight.pid)
             if sight.state == "elsewhere":
                 raise _Elsewhere
@@ -1651,12 +1670,12 @@ class _Run:
         """Take the lifetime lock and spawn; then wait for the port."""
         if self.injected:
             pid = self.injected()
+            self.note_garbage()
             write_pidfile_atomic(self.files.pid, pid)
             return Result(EnsureOutcome.SPAWNED, pid)
-        import signal
-        import subprocess  # before the lifetime lock: an import can fail for want of descriptors
-
-        signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # else every child seems to have exited 0
+        signal, subprocess = _modules_to_spawn_with()
+        if signal.getsignal(signal.SIGCHLD) == signal.SIG_IGN:
+            signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # else each child seems to have exited 0
         try:
             argv = command_line(self.service)
         except Problem as problem:
@@ -1679,7 +1698,10 @@ class _Run:
                 os.close(log)
         finally:
             os.close(life)
-        return self.await_port(child, offset)
+        try:
+            return self.await_port(child, offset)
+        finally:
+            child.returncode = child.returncode or 0  # it outlives us: no warning about that
 
     def await_port(self, child: subprocess.Popen[bytes], offset: int) -> Result:
         began = time.monotonic()
@@ -1694,7 +1716,6 @@ class _Run:
                 limit = f"{self.service.start_timeout:.0f} s"
                 self.fail(f"it did not listen on {self.service.bind} within {limit}, and was ended")
             self.wait(f"pid {child.pid} is still starting")
-        child.returncode = child.returncode or 0  # it outlives us: no warning about that
         result = self.published(EnsureOutcome.SPAWNED, child.pid)
         if self.deep and self.child_is_gone():
             self.fail("started afresh, and its stdio server is gone again at once")
@@ -1708,7 +1729,7 @@ class _Run:
 
     def is_ours(self, leader: int) -> bool:
         """False when a stranger took the port while our daemon was on its way to it."""
-        who = find_listener(self.service)
+        who = find_listener(self.service, leader)
         if who is None or who.pid is None or who.pid == leader:
             return who is None or who.uid in (os.getuid(), 0)
         return who.pid in _holders(self.files.life) or who.pid in _descendants({leader})
@@ -1716,11 +1737,18 @@ class _Run:
     def published(self, outcome: str, pid: int | None) -> Result:
         try:
             _cut_log(self.files)
+            self.note_garbage()
             pid = _publish(self.service, self.files, pid)
         except OSError as error:
             place = printable(os.fsdecode(error.filename or self.files.directory))
             self.note = f"{self.service.name} runs, but {place}: {error.strerror}"
         return Result(outcome, pid, self.note)
+
+    def note_garbage(self) -> None:
+        try:
+            read_pidfile(self.files.pid)
+        except (OSError, Problem) as problem:
+            self.note = self.note or f"{self.service.name}: {problem}; it is replaced"
 
 
 def _modified(path: str) -> int | None:
@@ -1728,6 +1756,16 @@ def _modified(path: str) -> int | None:
         return os.lstat(path).st_mtime_ns
     except OSError:
         return None
+
+
+def _modules_to_spawn_with() -> tuple[ModuleType, ModuleType]:
+    """Import what the look alone does not need, before the lifetime lock is taken."""
+    try:
+        import signal
+        import subprocess
+    except Exception as error:  # out of descriptors or memory, a module fails in any way it likes
+        raise Problem(f"cannot load Python's own modules: {printable(str(error))}") from None
+    return signal, subprocess
 
 
 def _spawn(
@@ -2128,6 +2166,9 @@ def _each(services: list[Service], work: Callable[[Service], int]) -> int:
     """
     if len(services) == 1:
         return work(services[0])
+    import signal
+
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     children = []
     for service in services:
         child = os.fork()
