@@ -1,0 +1,279 @@
+"""What the tests of the life cycle share: a world of its own for each test, and its processes."""
+
+from __future__ import annotations
+
+import os
+import random
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, NoReturn, TypeVar
+
+import pytest
+
+from llmenv_hooks import ensure
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from types import TracebackType
+
+ENSURE = Path(ensure.__file__)
+STUB = Path(__file__).with_name("stub.py")
+PYTHON = sys.executable
+DEADLINE_S = 20.0
+
+T = TypeVar("T")
+
+
+def missing(what: str) -> NoReturn:
+    """End the test for want of a tool: skipped on a desk, failed in CI, which must have it."""
+    if os.environ.get("CI") == "true":
+        pytest.fail(f"{what}, and CI=true")
+    pytest.skip(what)
+
+
+def need(*tools: str) -> None:
+    """See that the programs *tools* are on PATH."""
+    for tool in tools:
+        if shutil.which(tool) is None:
+            missing(f"{tool} is not installed")
+
+
+def wait_until(condition: Callable[[], T], deadline: float = DEADLINE_S) -> T:
+    """Return the first true value of *condition*, asked again and again for *deadline* seconds."""
+    end = time.monotonic() + deadline
+    while not (value := condition()):
+        assert time.monotonic() < end, f"not within {deadline} s: {condition}"
+        time.sleep(0.005)
+    return value
+
+
+def free_port(host: str = "127.0.0.1") -> int:
+    """Return a port that nobody listens on.
+
+    Below the range from which the kernel takes the ports of outgoing connections, so that no
+    connection of a test that runs beside this one has it when it is needed.
+    """
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    while True:
+        port = random.randrange(10001, 32000)
+        with socket.socket(family) as sock:
+            try:
+                sock.bind((host, port))
+            except OSError:
+                continue
+            return port
+
+
+def start_time(pid: int) -> str | None:
+    """Return a word that tells this process from a later one with its pid; None: it is dead."""
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()
+    except OSError:
+        return None
+    return None if fields[0] in b"ZXx" else fields[19].decode()
+
+
+def alive(pid: int) -> bool:
+    """True while *pid* is neither gone nor a zombie."""
+    return start_time(pid) is not None
+
+
+def kill(pid: int, number: int = signal.SIGKILL) -> None:
+    """Signal *pid*, and on SIGKILL wait until it is dead."""
+    try:
+        os.kill(pid, number)
+    except ProcessLookupError:
+        return
+    if number == signal.SIGKILL:
+        wait_until(lambda: not alive(pid))
+
+
+def processes_with(marker: str) -> list[int]:
+    """Return the live processes whose command line contains *marker*, but for this one."""
+    found = []
+    for pid in map(int, filter(str.isdigit, os.listdir("/proc"))):
+        try:
+            words = Path(f"/proc/{pid}/cmdline").read_bytes()
+        except OSError:
+            continue
+        if os.fsencode(marker) in words and pid != os.getpid():
+            found.append(pid)
+    return found
+
+
+def holders(path: Path) -> list[int]:
+    """Return the processes that have *path* open."""
+    found = []
+    for link in Path("/proc").glob("[0-9]*/fd/*"):
+        try:
+            if os.path.samefile(link, path):
+                found.append(int(link.parts[2]))
+        except OSError:
+            continue
+    return found
+
+
+class World:
+    """A home, a state directory and a port of its own, and one service, `stub`, on it.
+
+    Every process that a test starts here has the path of the world among its arguments; by that
+    they are found and ended when the world is left.
+    """
+
+    def __init__(self, root: Path, bind: str | None = None) -> None:
+        self.root = root
+        self.home = root / "home"
+        self.oracle = root / "oracle"
+        self.bind = bind or f"127.0.0.1:{free_port()}"
+        self.state = root / "state" / "llmenv"
+        self.config = root / "config" / "llmenv" / "config.toml"
+        for directory in (self.home, self.oracle, self.config.parent):
+            directory.mkdir(parents=True)
+        self.env = {
+            "HOME": str(self.home),
+            "PATH": os.environ["PATH"],
+            "XDG_STATE_HOME": str(root / "state"),
+            "XDG_CONFIG_HOME": str(root / "config"),
+            "XDG_RUNTIME_DIR": str(root / "run"),
+            "PYTHONDONTWRITEBYTECODE": "1",
+        }
+        self.children: list[subprocess.Popen[str]] = []
+
+    def __enter__(self) -> World:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        for child in self.children:
+            child.kill()
+            child.communicate()
+        marker = f"{self.root}/"
+        while left := processes_with(marker):
+            for pid in left:
+                kill(pid)
+
+    # --- what is run ---
+
+    @property
+    def port(self) -> int:
+        return int(self.bind.rpartition(":")[2])
+
+    def stub(self, *modes: str) -> list[str]:
+        """Return the argv of the stub daemon."""
+        return [PYTHON, "-I", "-S", str(STUB), str(self.oracle), self.bind, *modes]
+
+    def service(self, *modes: str, start_timeout: float = 60.0) -> ensure.Service:
+        """Return the service as `llmenv-ensure` sees it with the arguments of `argv`."""
+        return ensure.Service(
+            "stub", self.stub(*modes), self.bind, bridge=False, start_timeout=start_timeout
+        )
+
+    def argv(self, *options: str, modes: Sequence[str] = ()) -> list[str]:
+        """Return the command line of an `llmenv-ensure` for the stub daemon."""
+        named = ["--service", "stub", "--bind", self.bind, "--no-bridge"]
+        return [*self.bare(*named, *options), "--", *self.stub(*modes)]
+
+    def bare(self, *arguments: str) -> list[str]:
+        """Return the command line of an `llmenv-ensure` with these arguments alone."""
+        return [PYTHON, "-I", "-S", str(ENSURE), *arguments]
+
+    def write_config(self, *modes: str, start_timeout: float = 60.0) -> None:
+        """Put the stub into the config, as [services.stub]."""
+        words = ", ".join(f'"{word}"' for word in self.stub(*modes))
+        self.config.write_text(
+            f'[services.stub]\ncommand = [{words}]\nbind = "{self.bind}"\nbridge = false\n'
+            f"start_timeout = {start_timeout}\n"
+        )
+
+    def hook_argv(self) -> list[str]:
+        """Return the command line by which the prompt hook asks."""
+        return self.bare("--hook", str(self.state), str(self.config))
+
+    def run(self, argv: Sequence[str], **options: object) -> subprocess.CompletedProcess[str]:
+        """Run *argv* to its end and return what it said."""
+        child = self.begin(argv, **options)
+        out, err = child.communicate(timeout=DEADLINE_S * 2)
+        return subprocess.CompletedProcess(child.args, child.returncode, out, err)
+
+    def begin(self, argv: Sequence[str], **options: object) -> subprocess.Popen[str]:
+        """Start *argv*; it is ended with the world."""
+        settings: dict[str, object] = {
+            "env": self.env,
+            "stdin": subprocess.DEVNULL,
+            "stdout": subprocess.PIPE,
+            "stderr": subprocess.PIPE,
+            "text": True,
+            "errors": "replace",
+        }
+        child: subprocess.Popen[str] = subprocess.Popen(argv, **{**settings, **options})  # type: ignore[call-overload]
+        self.children.append(child)
+        return child
+
+    def ensure(self, *options: str, modes: Sequence[str] = ()) -> subprocess.CompletedProcess[str]:
+        """Run one `llmenv-ensure` to its end."""
+        return self.run(self.argv(*options, modes=modes))
+
+    def up(self, *modes: str) -> int:
+        """Bring the daemon up and return its pid."""
+        done = self.ensure(modes=modes)
+        assert (done.returncode, done.stderr) == (0, ""), done
+        return int(done.stdout.rpartition("pid=")[2])
+
+    # --- what is seen ---
+
+    def path(self, suffix: str) -> Path:
+        """Return the path of the service's file *suffix*, e.g. `pid.lock`."""
+        return self.state / f"stub.{suffix}"
+
+    @property
+    def files(self) -> ensure.Files:
+        return ensure.instances("stub", str(self.state))[0]
+
+    def told(self, name: str) -> list[int]:
+        """Return the pids in a file of the oracle."""
+        try:
+            return [int(line) for line in (self.oracle / name).read_text().split()]
+        except FileNotFoundError:
+            return []
+
+    def tell(self, name: str, text: str = "") -> None:
+        """Write a file of the oracle."""
+        (self.oracle / name).write_text(text)
+
+    def daemons(self) -> list[int]:
+        """Return the stub daemons that live."""
+        return [pid for pid in self.told("starts") if alive(pid)]
+
+    def pidfile(self) -> int | None:
+        """Return the pid in the pidfile, or None."""
+        try:
+            return int(self.path("pid").read_text())
+        except (FileNotFoundError, ValueError):
+            return None
+
+    def proved(self) -> bool:
+        """True when the `alive` link proves life as a shell sees it: `[ alive -ef life ]`."""
+        try:
+            return os.path.samefile(self.path("alive"), self.path("life"))
+        except FileNotFoundError:
+            return False
+
+    def check(self, starts: int | None = 1) -> int:
+        """Assert that one daemon serves, is rightly published, and nothing lies about; its pid."""
+        (pid,) = self.daemons()
+        assert starts is None or len(self.told("starts")) == starts
+        assert not self.told("bindfail")
+        assert self.pidfile() == pid
+        assert self.proved()
+        left = {path.name for path in self.state.glob("stub.*")}
+        assert left <= {"stub.pid", "stub.life", "stub.alive", "stub.log", "stub.log.1"}
+        return pid
