@@ -13,7 +13,7 @@ import socket
 import subprocess
 import sys
 import time
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -291,9 +291,13 @@ def demo(home: Home, wanted: int = 0) -> list[str]:
 def test_demo(home: Home) -> None:
     if not shutil.which("bash"):
         unavailable("bash is not installed")
-    lines = demo(home)
+    with socket.socket() as other:
+        with suppress(OSError):  # somebody else has it: as good
+            other.bind(ensure.parse_bind(ensure.DEFAULT_BIND))
+            other.listen()
+        lines = demo(home)
     text = "\n".join(lines)
-    assert f"ok  wrote {home.config}" in lines[0]
+    assert f"ok  wrote {home.config} ({ensure.DEFAULT_BIND} is taken: 127.0.0.1:" in lines[0]
     assert "a bash prompt with the hook started it in the background: memory, pid " in text
     assert "killed the stdio server" in text
     assert "restarted it: memory spawned pid=" in text
@@ -339,3 +343,4 @@ def test_demo_says_in_one_line_what_is_wrong(home: Home, url: str) -> None:
     assert "/no/such/program" in demo(home, wanted=1)[-1]
     home.config.write_text("[services.memory\n")
     assert f"demo: {home.config}: " in demo(home, wanted=1)[-1]
+    home.config.unlink()
