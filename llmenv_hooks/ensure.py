@@ -363,7 +363,7 @@ def load_config(path: str | None = None) -> Config:
     try:
         text = raw.decode()
         table = tomllib.loads(text)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise UsageError(f"{printable(path)}: {printable(str(error))}") from None
     return _Checker(path, text, str(changed)).config(table)
 
@@ -1052,7 +1052,7 @@ def _lock_holder(files: Files) -> str:
 def _life_held(files: Files) -> bool:
     """True while some process holds the lifetime lock (asked with a shared try)."""
     try:
-        fd = _open_ours(files.life, os.O_RDWR)
+        fd = _open_ours(files.life, os.O_RDONLY)  # so that a look works on a read-only disk
     except FileNotFoundError:
         return False
     try:
@@ -2102,6 +2102,8 @@ def main(argv: list[str] | None = None) -> int:
         services = arguments.services()
         timeout = arguments.timeout()
         pidfile = arguments.values.get("--pidfile")
+        if pidfile == "":
+            raise UsageError("--pidfile wants a path")
         state = os.path.dirname(os.path.abspath(pidfile)) if pidfile else state_dir()
 
         def run(service: Service) -> Result:
