@@ -86,6 +86,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 PROC = "/proc"
+CONFIG_FAIL = "config.toml.fail"
 DEFAULT_NAME = "mcp-proxy"
 DEFAULT_COMMAND = ["icm", "serve"]
 DEFAULT_BIND = "127.0.0.1:7878"
@@ -160,7 +161,7 @@ def printable(text: str, most: int = 400) -> str:
 # --- places -----------------------------------------------------------------------------------
 
 
-def _below(variable: str, fallback: str, what: str) -> str:
+def xdg_directory(variable: str, fallback: str, what: str) -> str:
     """Return the llmenv directory under $*variable*, else under $HOME/*fallback*.
 
     XDG Base Directory Specification: a relative value is to be ignored, an empty one is unset.
@@ -181,7 +182,7 @@ def state_dir() -> str:
     Raises:
         Problem: neither XDG_STATE_HOME nor HOME is set to an absolute path.
     """
-    return _below("XDG_STATE_HOME", ".local/state", "state")
+    return xdg_directory("XDG_STATE_HOME", ".local/state", "state")
 
 
 def config_path() -> str:
@@ -193,7 +194,9 @@ def config_path() -> str:
     """
     named = os.environ.get("LLMENV_CONFIG", "")
     if not named:
-        return os.path.join(_below("XDG_CONFIG_HOME", ".config", "the config"), "config.toml")
+        return os.path.join(
+            xdg_directory("XDG_CONFIG_HOME", ".config", "the config"), "config.toml"
+        )
     if not os.path.isabs(named):
         raise UsageError(f"LLMENV_CONFIG must be an absolute path, not {printable(named)!r}")
     return named
@@ -2190,7 +2193,7 @@ def _each(services: list[Service], work: Callable[[Service], int]) -> int:
 def _hook_pass(state: str, config: str) -> int:
     """What the prompt hook starts in the background: all services, nobody to wait for it."""
     _detach()
-    complaint = os.path.join(state, "config.toml.fail")
+    complaint = os.path.join(state, CONFIG_FAIL)
     try:
         known = load_config(config)
     except UsageError as error:

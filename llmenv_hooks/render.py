@@ -1,0 +1,210 @@
+"""Renders the hook code that a shell evaluates, and keeps the last rendering of each shell."""
+
+from __future__ import annotations
+
+import os
+import stat
+import sys
+
+from llmenv_hooks import ensure
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+# What a shell with a proof of life asks the helper for at most; without /proc it must ask more.
+INTERVAL_S = 60
+INTERVAL_WITHOUT_PROC_S = 10
+
+_SAFE = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_@%+=:,./-")
+
+
+def _quote_posix(value: str) -> str:
+    """Return *value* as one word of bash or zsh (as `shlex.quote`, which costs an import of re)."""
+    if value and _SAFE.issuperset(value):
+        return value
+    return "'" + value.replace("'", "'\"'\"'") + "'"
+
+
+def _quote_fish(value: str) -> str:
+    """Return *value* as one word of fish, where a backslash escapes inside single quotes too."""
+    if value and _SAFE.issuperset(value) and not value.startswith("%"):
+        return value
+    return "'" + value.replace("\\", "\\\\").replace("'", "\\'") + "'"
+
+
+QUOTE: dict[str, Callable[[str], str]] = {
+    "bash": _quote_posix,
+    "zsh": _quote_posix,
+    "fish": _quote_fish,
+}
+
+
+def checked(shell: str) -> str:
+    """Return *shell* when there is a hook for it.
+
+    Raises:
+        UsageError: there is none.
+    """
+    if shell not in QUOTE:
+        known = ", ".join(QUOTE)
+        raise ensure.UsageError(f"no hook for {ensure.printable(shell, 40)!r}; there is: {known}")
+    return shell
+
+
+def exports(config: ensure.Config) -> list[tuple[str, str]]:
+    """Return what shells get of the environment: (variable, URL), the first service's twice."""
+    urls = [(ensure.variable(one.name), config.url(one)) for one in config.services]
+    return [("LLMENV_MCP_URL", url) for _, url in urls[:1]] + urls
+
+
+def export(shell: str) -> str:
+    """Return the assignments of the URLs in the language of *shell*.
+
+    Raises:
+        UsageError: an unknown shell, or a wrong config.
+    """
+    quote = QUOTE[checked(shell)]
+    word = "set -gx {} {}\n" if shell == "fish" else "export {}={}\n"
+    return "".join(word.format(name, quote(url)) for name, url in exports(ensure.load_config()))
+
+
+def hook(shell: str, *, proc: bool | None = None) -> str:
+    """Return the hook code of *shell*; *proc* says whether it may rely on /proc, default: if there.
+
+    Raises:
+        UsageError: an unknown shell, or a wrong config.
+        Problem: no place for the state.
+    """
+    import jinja2
+
+    config = ensure.load_config()
+    state = ensure.state_dir()
+    proc = ensure.has_proc() if proc is None else proc
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(_templates()),
+        undefined=jinja2.StrictUndefined,
+        autoescape=False,  # `finalize` quotes every value, as the shell wants it
+        finalize=QUOTE[checked(shell)],
+        comment_start_string="{##",  # `{#` opens `${#array}` too
+        comment_end_string="##}",
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    return environment.get_template(f"hook.{shell}").render(
+        python=sys.executable,
+        ensure=_ensure_path(),
+        state=state,
+        config=config.path,
+        config_fail=os.path.join(state, ensure.CONFIG_FAIL),
+        gone=f"{sys.executable} or {_ensure_path()} is gone; install llmenv-hooks again, or remove"
+        " its line from your shell's rc file",
+        exports=exports(config),
+        services=[_paths(one, state) for one in config.services] if config.here else [],
+        interval=str(INTERVAL_S if proc else INTERVAL_WITHOUT_PROC_S),
+        proc=proc,
+    )
+
+
+def _paths(service: ensure.Service, state: str) -> dict[str, object]:
+    """Return what a hook looks at for one service; each proof is (link, file): the same file?"""
+    instances = ensure.instances(service.name, state)
+    proofs = [(files.alive, file) for files in instances for file in (files.life, files.log)]
+    files = instances[0]
+    return {"proofs": proofs, "pid": files.pid, "life": files.life, "fail": files.fail}
+
+
+def _ensure_path() -> str:
+    return os.path.abspath(ensure.__file__)
+
+
+def _templates() -> str:
+    """Return where the templates are: in a wheel's package, or beside it in a checkout."""
+    package = os.path.dirname(os.path.abspath(__file__))
+    packaged = os.path.join(package, "templates")
+    return packaged if os.path.isdir(packaged) else os.path.join(package, "..", "templates")
+
+
+# --- the last rendering ---------------------------------------------------------------------------
+
+
+def cached_hook(shell: str) -> bytes:
+    """Return `hook(shell)` as bytes, from the cache when nothing that goes into it has changed.
+
+    This runs at every shell start, so a hit imports neither jinja2 nor the config's parser.
+
+    Raises:
+        UsageError: an unknown shell, or a wrong config.
+        Problem: no place for the state.
+    """
+    key = os.fsencode(_key(checked(shell)))
+    path = _cache_path(shell)
+    cached = _read(path) if path else None
+    if cached is not None and cached.startswith(key):
+        return cached[len(key) :]
+    code = os.fsencode(hook(shell))
+    if path:
+        _write(path, key + code)
+    return code
+
+
+def _key(shell: str) -> str:
+    """Return all that a rendering depends on, ending in a NUL, which no path can hold."""
+    config = ensure.config_path()
+    template = os.path.join(_templates(), f"hook.{shell}")
+    parts = [ensure.__version__, shell, sys.executable, _ensure_path(), ensure.state_dir(), config]
+    parts += [os.uname().nodename, os.environ.get("LLMENV_CONFIG", ""), str(ensure.has_proc())]
+    parts += [_stamp(config), _stamp(template), _stamp(__file__), _stamp(_ensure_path())]
+    return "\n".join(parts) + "\0"
+
+
+def _stamp(path: str) -> str:
+    try:
+        seen = os.stat(path)
+    except OSError:
+        return "-"
+    return f"{seen.st_mtime_ns} {seen.st_size} {seen.st_ino}"
+
+
+def _cache_path(shell: str) -> str | None:
+    """Return the cache file of *shell*, or None where it cannot be trusted.
+
+    What it holds gets evaluated, so nobody else may be able to write there.
+    """
+    try:
+        # platformdirs would say the same, after an import that takes longer than all the rest.
+        directory = ensure.xdg_directory("XDG_CACHE_HOME", ".cache", "the cache")
+        os.makedirs(directory, 0o700, exist_ok=True)
+        return os.path.join(directory, f"hook.{shell}") if _only_ours(os.lstat(directory)) else None
+    except (OSError, ensure.Problem):
+        return None
+
+
+def _only_ours(seen: os.stat_result) -> bool:
+    kind = stat.S_ISREG(seen.st_mode) or stat.S_ISDIR(seen.st_mode)
+    return kind and seen.st_uid == os.geteuid() and not seen.st_mode & 0o022
+
+
+def _read(path: str) -> bytes | None:
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+        with open(fd, "rb") as file:
+            return file.read() if _only_ours(os.fstat(fd)) else None
+    except OSError:
+        return None
+
+
+def _write(path: str, content: bytes) -> None:
+    temporary = f"{path}.{os.getpid()}.tmp"
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+    try:
+        with open(os.open(temporary, flags, 0o600), "wb") as file:
+            file.write(content)
+        os.rename(temporary, path)
+    except OSError:
+        # Only the next shell's start is slower for it.
+        try:
+            os.unlink(temporary)
+        except OSError:
+            return

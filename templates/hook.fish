@@ -1,0 +1,70 @@
+{## Put this into ~/.config/fish/config.fish:  llmenv hook fish | source
+
+Every {{ value }} is quoted as it is inserted, so it stands as a whole word, never inside quotes. ##}
+if status is-interactive; and test -z "$LLMENV_DISABLE"
+{% for name, value in exports %}
+    set -gx {{ name }} {{ value }}
+{% endfor %}
+{% if services %}
+
+    # At each prompt: builtin tests alone while all is well. fish keeps $status around it.
+    function __llmenv_hook --on-event fish_prompt
+{% if proc %}
+        # The seconds since boot: the one clock that can be read without a substitution.
+        builtin read -l __llmenv_now __llmenv_rest </proc/uptime
+        and builtin test $__llmenv_now -lt $__llmenv_due -a ! {{ config }} -nt {{ services[0].life }}
+{% for service in services %}
+        # The daemon holds this file open: the link leads to its own descriptor.
+        and builtin test {% for link, file in service.proofs %}{{ link }} -ef {{ file }}{% if not loop.last %} -o {% endif %}{% endfor %}
+
+{% endfor %}
+        or __llmenv_wake $__llmenv_now
+{% else %}
+        # Without /proc no builtin can ask for a process: the helper looks every few seconds.
+        set -l __llmenv_now (builtin path mtime -R /)
+        builtin test $__llmenv_now -lt $__llmenv_due -a $__llmenv_now -ge (math $__llmenv_due - {{ interval }})
+        or __llmenv_wake $__llmenv_now
+{% endif %}
+    end
+
+    # Something is not well, or it is time for the deep check: say what failed, start the helper.
+    function __llmenv_wake
+        builtin test -z "$LLMENV_DISABLE"
+        or return 0
+        if not builtin test -x {{ python }} -a -r {{ ensure }}
+            __llmenv_tell {{ gone }}
+            return 0
+        end
+        set -l __llmenv_any
+        for __llmenv_file in {{ config_fail }}{% for service in services %} {{ service.fail }}{% endfor %}
+
+            if builtin test -f $__llmenv_file -a -r $__llmenv_file
+                set __llmenv_any yes
+                builtin read -l __llmenv_line <$__llmenv_file
+                __llmenv_tell $__llmenv_line
+            end
+        end
+        set -q __llmenv_any[1]
+        or set -g __llmenv_told
+        builtin test $argv[1] -lt $__llmenv_next
+        and return 0
+        set -g __llmenv_next (math $argv[1] + 2)
+        set -g __llmenv_due (math $argv[1] + {{ interval }})
+        # Started by sh, the helper is no job of this shell, and $last_pid stays as it was.
+        /bin/sh -c '"$0" "$@" </dev/null >/dev/null 2>&1 &' {{ python }} -I -S {{ ensure }} --hook {{ state }} {{ config }}
+    end
+
+    # Say each thing once.
+    function __llmenv_tell
+        builtin test -n "$argv[1]"
+        and not builtin contains -- $argv[1] $__llmenv_told
+        or return 0
+        set -ga __llmenv_told $argv[1]
+        builtin printf 'llmenv: %s\n' $argv[1] >&2
+    end
+
+    set -g __llmenv_due 0
+    set -g __llmenv_next 0
+    set -g __llmenv_told
+{% endif %}
+end
