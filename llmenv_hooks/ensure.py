@@ -1253,7 +1253,10 @@ def _tidy(files: Files, sight: Sight) -> bool:
     except (OSError, Problem):
         return False
     if has_proc():
-        return written is not None and written == (_proved_pid(files) or sight.pid)
+        proved = _proved_pid(files)
+        if proved is None and sight.pid is not None and _proof(sight.pid, files):
+            return False  # shells could prove it, had they the link
+        return written is not None and written == (proved or sight.pid)
     return written is not None and written == sight.pid
 
 
@@ -2206,7 +2209,9 @@ def _hook_pass(state: str, config: str) -> int:
         files = instances(service.name, state)
         try:
             deep = _deep_is_due(files)
-            ensure(service, state, timeout=service.start_timeout, hook=True, deep=deep)
+            # Long enough to see one that hangs, and to end it.
+            timeout = service.start_timeout + 2 * HUNG_S
+            ensure(service, state, timeout=timeout, hook=True, deep=deep)
         except Problem as problem:
             return problem.exit_code
         finally:
