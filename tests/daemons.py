@@ -118,6 +118,39 @@ def holders(path: Path) -> list[int]:
     return found
 
 
+# Runs ensure.py's main and sends it a signal before or after its Nth call of one function.
+CRASH = """
+import os, sys
+sys.path.insert(0, sys.argv[1])
+import ensure
+name, when, nth, number = sys.argv[2], sys.argv[3], int(sys.argv[4]), int(sys.argv[5])
+owner = ensure if hasattr(ensure, name) else os
+real, parent, calls = getattr(owner, name), os.getpid(), 0
+
+def wrapped(*args, **options):
+    global calls
+    calls += (os.getpid() != parent) == when.startswith("child")
+    hit = calls == nth and (os.getpid() != parent) == when.startswith("child")
+    if hit and when.endswith("before"):
+        os.kill(os.getpid(), number)
+    done = real(*args, **options)
+    if hit and when.endswith("after"):
+        os.kill(os.getpid(), number)
+    return done
+
+setattr(owner, name, wrapped)
+os._exit(ensure.main(sys.argv[6:]))
+"""
+
+# Does something to itself, as a caller of `llmenv-ensure` may have, and becomes the next command.
+FIRST = "import os, signal, sys; exec(sys.argv[1]); os.execv(sys.argv[2], sys.argv[2:])"
+
+
+def first(statements: str, argv: Sequence[str]) -> list[str]:
+    """Return a command line that executes Python *statements* and then becomes *argv*."""
+    return [PYTHON, "-I", "-S", "-c", FIRST, statements, *argv]
+
+
 class World:
     """A home, a state directory and a port of its own, and one service, `stub`, on it.
 
@@ -185,6 +218,22 @@ class World:
     def bare(self, *arguments: str) -> list[str]:
         """Return the command line of an `llmenv-ensure` with these arguments alone."""
         return [PYTHON, "-I", "-S", str(ENSURE), *arguments]
+
+    def crash_argv(
+        self,
+        function: str,
+        when: str,
+        nth: int = 1,
+        number: int = signal.SIGKILL,
+        modes: Sequence[str] = (),
+    ) -> list[str]:
+        """Return `argv`, to be hit by a signal at the *nth* call of *function*.
+
+        *when* is `before` or `after` it, or `child-before` or `child-after` for the process that
+        is to become the daemon.  *function* is ensure.py's, or else of the module os.
+        """
+        crash = [PYTHON, "-I", "-S", "-c", CRASH, str(ENSURE.parent)]
+        return [*crash, function, when, str(nth), str(int(number)), *self.argv(modes=modes)[4:]]
 
     def write_config(self, *modes: str, start_timeout: float = 60.0) -> None:
         """Put the stub into the config, as [services.stub]."""
@@ -261,11 +310,12 @@ class World:
             return None
 
     def proved(self) -> bool:
-        """True when the `alive` link proves life as a shell sees it: `[ alive -ef life ]`."""
-        try:
-            return os.path.samefile(self.path("alive"), self.path("life"))
-        except FileNotFoundError:
+        """True when the `alive` link proves life as a shell sees it, by -ef."""
+        if not os.path.exists(self.path("alive")):
             return False
+        return any(
+            os.path.samefile(self.path("alive"), self.path(suffix)) for suffix in ("life", "log")
+        )
 
     def check(self, starts: int | None = 1) -> int:
         """Assert that one daemon serves, is rightly published, and nothing lies about; its pid."""
