@@ -9,6 +9,7 @@ would, uses it as an agent would, kills it and shows that it comes back.  Leaves
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import os
 import pty
@@ -83,35 +84,46 @@ def provide_config() -> ensure.Config:
     return config
 
 
-def one_prompt() -> str:
-    """Show one prompt of an interactive bash that has the hook; return what came on its terminal.
+class Bash:
+    """An interactive bash that has the hook, on a terminal of its own, as long as the `with`."""
 
-    The shell is gone when this returns: what it started has to live on without it.
-    """
-    bash = shutil.which("bash") or fail("bash is not on PATH; this demo needs one to hook into")
-    # An empty HISTFILE: our lines are none of the user's history.
-    environment = {**os.environ, "HISTFILE": "", "TERM": "dumb", "PS1": "$ "}
-    environment.pop("LLMENV_DISABLE", None)
-    pid, terminal = pty.fork()
-    if pid == 0:
-        os.execve(bash, ["bash", "--norc", "--noprofile", "-i"], environment)
-    os.write(terminal, f'eval "$({shlex.quote(str(LLMENV))} hook bash)"\nexit\n'.encode())
-    output, deadline = b"", time.monotonic() + PROMPT_S
-    try:
-        while select.select([terminal], [], [], max(0.0, deadline - time.monotonic()))[0]:
-            part = os.read(terminal, 4096)
-            if not part:
+    def __enter__(self) -> Bash:
+        bash = shutil.which("bash") or fail("bash is not on PATH; this demo needs one to hook into")
+        # An empty HISTFILE: our lines are none of the user's history.
+        environment = {**os.environ, "HISTFILE": "", "TERM": "dumb", "PS1": "$ "}
+        environment.pop("LLMENV_DISABLE", None)
+        self.screen = ""
+        self.pid, self.terminal = pty.fork()
+        if self.pid == 0:
+            os.execve(bash, ["bash", "--norc", "--noprofile", "-i"], environment)
+        self.type(f'eval "$({shlex.quote(str(LLMENV))} hook bash)"')
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.type("exit")
+        deadline = time.monotonic() + PROMPT_S
+        while not self.left(0.1):
+            if time.monotonic() > deadline:
+                os.kill(self.pid, signal.SIGKILL)
                 break
-            output += part
-        else:
-            os.kill(pid, signal.SIGKILL)
-            fail(f"the prompt did not come back within {PROMPT_S:.0f} s: {output.decode()}")
-    except OSError:
-        pass  # EIO: how Linux says that the other side of a pty is closed
-    finally:
-        os.close(terminal)
-        os.waitpid(pid, 0)
-    return output.decode(errors="replace").replace("\r", "")
+        os.close(self.terminal)
+        os.waitpid(self.pid, 0)
+
+    def type(self, line: str) -> None:
+        """Type *line* and Enter."""
+        with contextlib.suppress(OSError):  # bash is gone
+            os.write(self.terminal, f"{line}\n".encode())
+
+    def left(self, seconds: float) -> bool:
+        """Read for up to *seconds* what comes on the terminal; True when bash has left it."""
+        if not select.select([self.terminal], [], [], seconds)[0]:
+            return False
+        try:
+            part = os.read(self.terminal, 4096)
+        except OSError:  # EIO: how Linux says that the other side of a pty is closed
+            part = b""
+        self.screen += part.decode(errors="replace").replace("\r", "")
+        return not part
 
 
 def start(service: ensure.Service, state: str) -> int | None:
@@ -123,19 +135,19 @@ def start(service: ensure.Service, state: str) -> int | None:
         say(f"started {service.name}, which was {before}: pid {result.pid}")
         return result.pid
     began = time.monotonic()
-    terminal = one_prompt()
-    deadline = time.monotonic() + service.start_timeout
-    while (now := ensure.inspect(service, state)).state not in ("running", "failed"):
-        nothing_came = now.state == "down" and time.monotonic() > began + PROMPT_S
-        if now.state == "taken" or nothing_came or time.monotonic() > deadline:
-            fail(f"the hook brought no {service.name} up: {now.detail or now.state}; {terminal}")
-        time.sleep(0.05)
-    if now.state == "failed":
-        fail(f"the hook could not start {service.name}: {now.detail}")
-    how = "found it running" if before == "running" else "started it in the background"
-    say(f"a bash prompt with the hook {how}: {service.name}, pid {now.pid}")
-    if before != "running":
-        say(f"it listens on {service.bind}, {time.monotonic() - began:.1f} s after the prompt")
+    with Bash() as bash:
+        while (now := ensure.inspect(service, state)).state != "running":
+            took = time.monotonic() - began
+            longest = PROMPT_S if now.state == "down" else service.start_timeout
+            if now.state in ("failed", "taken") or took > longest or bash.left(0.05):
+                fail(f"the hook brought no {service.name} up: {now.detail or bash.screen}")
+    if before == "running":
+        say(f"a bash prompt with the hook found it running: {service.name}, pid {now.pid}")
+    else:
+        say(f"a bash prompt with the hook started it in the background: {service.name}")
+        say(
+            f"pid {now.pid} listened on {service.bind} after {took:.1f} s; that bash has gone since"
+        )
     return now.pid
 
 

@@ -298,7 +298,7 @@ def test_demo(home: Home) -> None:
         lines = demo(home)
     text = "\n".join(lines)
     assert f"ok  wrote {home.config} ({ensure.DEFAULT_BIND} is taken: 127.0.0.1:" in lines[0]
-    assert "a bash prompt with the hook started it in the background: memory, pid " in text
+    assert "a bash prompt with the hook started it in the background: memory" in text
     assert "killed the stdio server" in text
     assert "restarted it: memory spawned pid=" in text
     assert "is still there" in text
