@@ -224,9 +224,28 @@ class Files:
         self.fail = base + ".fail"
         self.log = base + ".log"
         self.old_log = base + ".log.1"
+        if locks is None:
+            # Where there are no locks, `_with_locks` has put them elsewhere and left a link.
+            elsewhere = _runtime_directory()
+            moved = os.path.join(elsewhere or "", self.stem + ".life")
+            locks = elsewhere if _target(base + ".life") == moved else None
         self.locks = locks or self.directory
         self.lock = os.path.join(self.locks, os.path.basename(lockfile_path(self.pid)))
         self.life = os.path.join(self.locks, self.stem + ".life")
+
+
+def _runtime_directory() -> str | None:
+    """Return where locks go when the state directory's file system has none, or None."""
+    runtime = os.environ.get("XDG_RUNTIME_DIR", "")
+    return os.path.join(runtime, "llmenv") if os.path.isabs(runtime) else None
+
+
+def _target(path: str) -> str | None:
+    """Return where the symbolic link *path* points, or None when it is none."""
+    try:
+        return os.readlink(path)
+    except OSError:
+        return None
 
 
 def hostname() -> str:
@@ -1003,9 +1022,14 @@ def _still_at(fd: int, path: str) -> bool:
 def _take_start_lock(files: Files) -> int | None:
     """Return a descriptor that holds the start lock, or None while another process has it."""
     fd = _open_ours(files.lock, os.O_RDWR | os.O_CREAT)
-    # flock, then the inode: the file that was opened may have been unlinked by its last holder.
-    if not _flock(fd, fcntl.LOCK_EX) or not _still_at(fd, files.lock) or _held_by_seed(fd):
-        os.close(fd)
+    taken = False
+    try:
+        # flock, then the inode: the file that was opened may have been unlinked by its last holder.
+        taken = _flock(fd, fcntl.LOCK_EX) and _still_at(fd, files.lock) and not _held_by_seed(fd)
+    finally:
+        if not taken:
+            os.close(fd)
+    if not taken:
         return None
     try:
         os.ftruncate(fd, 0)
@@ -1364,7 +1388,7 @@ def _attempt_digest(service: Service) -> str:
     parts = [service.digest, service.stamp]
     for program in (service.command[0], *(["mcp-proxy", "uvx"] if service.bridge else [])):
         path = _which(program)
-        parts.append(f"{path} {_modified(path)}" if path else "missing")
+        parts.append(f"{path} {_modified(os.path.realpath(path))}" if path else "missing")
     return _crc(parts)
 
 
@@ -1479,23 +1503,34 @@ def _with_locks(work: Callable[[Files], Result], files: Files) -> Result:
     try:
         return work(files)
     except _NoLocks:
-        runtime = os.environ.get("XDG_RUNTIME_DIR", "")
-        if not os.path.isabs(runtime):
+        runtime = _runtime_directory()
+        if os.path.lexists(files.lock) and not os.path.getsize(files.lock):
+            _remove(files.lock)  # just made, and held by nobody: a holder writes its pid
+        if runtime is None or files.locks == runtime:
             raise Problem(
-                f"{files.stem}: the file system of {printable(files.directory)} has no file locks;"
+                f"{files.stem}: the file system of {printable(files.locks)} has no file locks;"
                 " set XDG_RUNTIME_DIR to a directory that has"
             ) from None
-        moved = Files(files.pid, os.path.join(runtime, "llmenv"))
-        _make_directory(moved.locks)
-        if not os.path.islink(files.life):
-            _link(moved.life, files.life)  # where shells look for it
-        return work(moved)
+        moved = Files(files.pid, runtime)
+        _make_directory(runtime)
+        _link(moved.life, files.life)  # where shells look for it, and `Files`
+        return _with_locks(work, moved)
     finally:
         os.umask(before)
 
 
 def _make_directory(path: str) -> None:
     """Make *path* and its parents, 0700; refuse one that is not ours alone to write."""
+    above = path
+    while not os.path.lexists(above):
+        above = os.path.dirname(above)
+    owner = os.lstat(above).st_uid
+    if above != path and os.geteuid() == 0 != owner:
+        # Root in a user's home, as by sudo: a directory of root's would lock the user out.
+        raise Problem(
+            f"{printable(above)} belongs to user {_user(owner)}, not to you;"
+            " run this as that user, or set HOME"
+        )
     try:
         os.makedirs(path, 0o700, exist_ok=True)
         fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
@@ -1584,7 +1619,8 @@ class _Run:
 
     def start_lock(self, optional: bool) -> int | None:
         try:
-            _make_directory(self.files.directory)
+            for directory in {self.files.directory, self.files.locks}:
+                _make_directory(directory)
             return _take_start_lock(self.files)
         except OSError:
             if optional:  # it runs: a full or read-only disk is no reason to fail
@@ -1870,7 +1906,8 @@ def stop(service: Service, state: str, *, timeout: float = 30.0) -> bool:
 
 def _stop(service: Service, files: Files, deadline: float) -> Result:
     try:
-        _make_directory(files.directory)
+        for directory in {files.directory, files.locks}:
+            _make_directory(directory)
         lock = _take_start_lock(files)
         while lock is None:
             if time.monotonic() >= deadline:
@@ -2196,6 +2233,7 @@ def _each(services: list[Service], work: Callable[[Service], int]) -> int:
 def _hook_pass(state: str, config: str) -> int:
     """What the prompt hook starts in the background: all services, nobody to wait for it."""
     _detach()
+    began = time.time() - 0.01  # the clock of a file's times lags a little behind
     complaint = os.path.join(state, CONFIG_FAIL)
     try:
         known = load_config(config)
@@ -2216,8 +2254,9 @@ def _hook_pass(state: str, config: str) -> int:
             return problem.exit_code
         finally:
             for one in files:
-                # Shells compare the config with it, and the next pass the time of this one.
-                _touch(one.life)
+                # Shells compare the config with it, and the next pass the time of this one: the
+                # time before the config was read, so that no later change of it goes unseen.
+                _touch(one.life, began)
         return 0
 
     return _each(known.services if known.here else [], run)
@@ -2228,9 +2267,9 @@ def _deep_is_due(files: list[Files]) -> bool:
     return not passed or not 0 <= min(passed) < DEEP_EVERY_S
 
 
-def _touch(path: str) -> None:
+def _touch(path: str, when: float) -> None:
     try:
-        os.utime(path)
+        os.utime(path, (when, when))
     except OSError:
         return
 

@@ -4,9 +4,9 @@ Every {{ value }} is quoted as it is inserted, so it stands as a whole word, nev
 bash 3.2 is the oldest that reads this.  No comment comes before the first line of code: an eval
 left unquoted joins all lines, and must then fail aloud, not turn into one silent comment. ##}
 if [[ $- == *i* && -z ${LLMENV_DISABLE-} ]]; then
-{% for name, value in exports %}
-    \export {{ name }}={{ value }}
-{% endfor %}
+    # shellcheck disable=SC2034
+    \builtin export{% for name, value in exports %} {{ name }}={{ value }}{% endfor %}
+
 {% if services %}
 
     # At each prompt: builtin tests alone while all is well.
@@ -24,8 +24,7 @@ if [[ $- == *i* && -z ${LLMENV_DISABLE-} ]]; then
 
 {% endfor %}
         } || __llmenv_wake
-        # A failing prompt command would end a shell that runs under `set -e`.
-        [[ $- == *e* ]] || \builtin return "${__llmenv_rc}"
+        \builtin return "${__llmenv_rc}"
     }
 {% if not proc %}
 
@@ -41,54 +40,65 @@ if [[ $- == *i* && -z ${LLMENV_DISABLE-} ]]; then
 
     # Something is not well, or it is time for the deep check: say what failed, start the helper.
     __llmenv_wake() {
-        if [[ -n ${LLMENV_DISABLE-} ]]; then
-            \builtin return 0
-        fi
-        if [[ ! -x {{ python }} || ! -r {{ ensure }} ]]; then
-            __llmenv_tell {{ gone }}
-            \builtin return 0
-        fi
-        \builtin local __llmenv_file __llmenv_line __llmenv_any=''
-        for __llmenv_file in {{ config_fail }}{% for service in services %} {{ service.fail }}{% endfor %}; do
-            if [[ -f ${__llmenv_file} ]]; then
-                __llmenv_any=yes
-                __llmenv_line=''
-                { IFS='' \builtin read -r __llmenv_line <"${__llmenv_file}"; } 2>/dev/null || \builtin :
-                __llmenv_tell "${__llmenv_line}"
+        [[ -z ${LLMENV_DISABLE-} ]] || \builtin return 0
+        \builtin local __llmenv_file __llmenv_line='' __llmenv_say=''
+        # Under `set -x` this says no more than its first and last lines.
+        {
+            if [[ ! -x {{ python }} || ! -r {{ ensure }} ]]; then
+                __llmenv_tell {{ gone }}
+            else
+                for __llmenv_file in {{ config_fail }}{% for service in services %} {{ service.fail }}{% endfor %}; do
+                    if [[ -f ${__llmenv_file} && -r ${__llmenv_file} ]]; then
+                        IFS='' \builtin read -r __llmenv_line <"${__llmenv_file}" || \builtin :
+                        __llmenv_tell "${__llmenv_line}"
+                    fi
+                done
+                [[ -n ${__llmenv_line} ]] || __llmenv_told=''
+                # Without SECONDS there is no telling how long ago the last one was.
+                if [[ -z ${SECONDS-} || ${SECONDS} -ge ${__llmenv_next} || ${SECONDS} -lt ${__llmenv_next}-2 ]]; then
+                    __llmenv_next=$((${SECONDS:-0} + 2))
+                    __llmenv_due=$((${SECONDS:-0} + {{ interval }}))
+                    # In a substitution it is no job of this shell, and `$!` stays as it was. The
+                    # trap is for the moment until it has left this terminal.
+                    __llmenv_line="$(
+                        \builtin trap '' HUP INT
+                        {{ python }} -I -S {{ ensure }} --hook {{ state }} {{ config }} </dev/null >/dev/null 2>&1 &
+                    )" || \builtin :
+                fi
             fi
-        done
-        [[ -n ${__llmenv_any} ]] || __llmenv_told=''
-        if [[ ${SECONDS:-0} -lt ${__llmenv_next} && ${SECONDS:-0} -ge ${__llmenv_next}-2 ]]; then
-            \builtin return 0
-        fi
-        __llmenv_next=$((${SECONDS:-0} + 2))
-        __llmenv_due=$((${SECONDS:-0} + {{ interval }}))
-        # In a command substitution the helper is no job of this shell, and `$!` stays as it was.
-        __llmenv_line="$({{ python }} -I -S {{ ensure }} --hook {{ state }} {{ config }} </dev/null >/dev/null 2>&1 &)" || \builtin :
+        } 2>/dev/null
+        [[ -z ${__llmenv_say} ]] || \builtin printf '%s' "${__llmenv_say}" >&2 || \builtin :
     }
 
-    # Say each thing once.
+    # Have a message printed, if this shell has not said it before.
     __llmenv_tell() {
         if [[ -n $1 && ${__llmenv_told} != *"<$1>"* ]]; then
             __llmenv_told+="<$1>"
-            \builtin printf 'llmenv: %s\n' "$1" >&2 || \builtin :
+            __llmenv_say+="llmenv: $1"$'\n'
         fi
     }
 
     __llmenv_due=0 __llmenv_next=0 __llmenv_told=''
 
-    # Last, as a line or an element of its own: what others have there stays as it is.
+    # Last, as a line or an element of its own, so that what others have there stays as it is.
+    # `&& :` hands its status on to the next line, and keeps it from `set -e` and an ERR trap.
     __llmenv_install() {
-        \builtin local IFS=$' \t\n'
-        if [[ -n ${bash_preexec_imported-}${__bp_imported-} ]]; then
-            [[ " ${precmd_functions[*]-} " == *' __llmenv_hook '* ]] || precmd_functions+=(__llmenv_hook)
-        elif [[ $'\n'" ${PROMPT_COMMAND[*]-} "$'\n' == *[[:space:]]__llmenv_hook[[:space:]]* ]]; then
+        \builtin local IFS=$' \t\n' __llmenv_line=$'\n' __llmenv_flags
+        __llmenv_flags="$(\builtin declare -p PROMPT_COMMAND 2>/dev/null)" || \builtin :
+        __llmenv_flags="${__llmenv_flags#declare -}"
+        __llmenv_flags="${__llmenv_flags%%[ =]*}"
+        if [[ " ${PROMPT_COMMAND[*]-} ${precmd_functions[*]-} " == *[[:space:]\;]__llmenv_hook[[:space:]\;]* ]]; then
             \builtin return 0
-        elif [[ "$(\builtin declare -p PROMPT_COMMAND 2>/dev/null)" == 'declare -a'* ]]; then
-            PROMPT_COMMAND+=(__llmenv_hook)
+        elif [[ -n ${bash_preexec_imported-}${__bp_imported-} ]]; then
+            precmd_functions+=(__llmenv_hook)
+        elif [[ ${__llmenv_flags} == *r* ]]; then
+            \builtin printf 'llmenv: no hook in this shell: PROMPT_COMMAND is readonly\n' >&2
+        elif [[ ${__llmenv_flags} == *a* ]] && ((BASH_VERSINFO[0] * 100 + BASH_VERSINFO[1] >= 501)); then
+            PROMPT_COMMAND+=('__llmenv_hook && :')
         else
-            # shellcheck disable=SC2128,SC2178 # a string here
-            PROMPT_COMMAND="${PROMPT_COMMAND:+${PROMPT_COMMAND}"$'\n'"}__llmenv_hook"
+            # An older bash runs the first element alone, which is what this means for an array.
+            # shellcheck disable=SC2128,SC2178
+            PROMPT_COMMAND="${PROMPT_COMMAND:+${PROMPT_COMMAND}${__llmenv_line}}__llmenv_hook && :"
         fi
     }
     __llmenv_install

@@ -11,52 +11,58 @@ if status is-interactive; and test -z "$LLMENV_DISABLE"
     function __llmenv_hook --on-event fish_prompt
 {% if proc %}
         # The seconds since boot: the one clock that can be read without a substitution.
-        builtin read -l __llmenv_now __llmenv_rest </proc/uptime
-        and builtin test $__llmenv_now -lt $__llmenv_due -a ! {{ config }} -nt {{ services[0].life }}
+        builtin read -d ' ' -l __llmenv_now __llmenv_rest </proc/uptime
+        and builtin test $__llmenv_now -lt $__llmenv_due
+        and builtin test ! {{ config }} -nt {{ services[0].life }}
 {% for service in services %}
-        # The daemon holds this file open: the link leads to its own descriptor.
-        and builtin test {% for link, file in service.proofs %}{{ link }} -ef {{ file }}{% if not loop.last %} -o {% endif %}{% endfor %}
+        and begin
+            # The daemon holds this file open: the link leads to its own descriptor.
+{% for link, file in service.proofs %}
+            {%+ if not loop.first %}or {% endif %}builtin test {{ link }} -ef {{ file }}
 
+{% endfor %}
+        end
 {% endfor %}
         or __llmenv_wake $__llmenv_now
 {% else %}
         # Without /proc no builtin can ask for a process: the helper looks every few seconds.
         set -l __llmenv_now (builtin path mtime -R /)
-        builtin test $__llmenv_now -lt $__llmenv_due -a $__llmenv_now -ge (math $__llmenv_due - {{ interval }})
+        builtin test $__llmenv_now -lt $__llmenv_due -a $__llmenv_now -ge (builtin math $__llmenv_due - {{ interval }})
         or __llmenv_wake $__llmenv_now
 {% endif %}
     end
 
     # Something is not well, or it is time for the deep check: say what failed, start the helper.
     function __llmenv_wake
-        builtin test -z "$LLMENV_DISABLE"
+        test -z "$LLMENV_DISABLE"
         or return 0
         if not builtin test -x {{ python }} -a -r {{ ensure }}
             __llmenv_tell {{ gone }}
             return 0
         end
-        set -l __llmenv_any
+        set -l __llmenv_line
         for __llmenv_file in {{ config_fail }}{% for service in services %} {{ service.fail }}{% endfor %}
 
+            # Looked at first: fish has its say about a redirection that fails.
             if builtin test -f $__llmenv_file -a -r $__llmenv_file
-                set __llmenv_any yes
-                builtin read -l __llmenv_line <$__llmenv_file
-                __llmenv_tell $__llmenv_line
+                builtin read -d \n __llmenv_line <$__llmenv_file
+                __llmenv_tell "$__llmenv_line"
             end
         end
-        set -q __llmenv_any[1]
+        test -n "$__llmenv_line"
         or set -g __llmenv_told
-        builtin test $argv[1] -lt $__llmenv_next
+        builtin test $argv[1] -lt $__llmenv_next -a $argv[1] -ge (builtin math $__llmenv_next - 2)
         and return 0
-        set -g __llmenv_next (math $argv[1] + 2)
-        set -g __llmenv_due (math $argv[1] + {{ interval }})
-        # Started by sh, the helper is no job of this shell, and $last_pid stays as it was.
-        /bin/sh -c '"$0" "$@" </dev/null >/dev/null 2>&1 &' {{ python }} -I -S {{ ensure }} --hook {{ state }} {{ config }}
+        set -g __llmenv_next (builtin math $argv[1] + 2)
+        set -g __llmenv_due (builtin math $argv[1] + {{ interval }})
+        # Started by sh it is no job of this shell, and $last_pid stays as it was. The trap is for
+        # the moment until it has left this terminal.
+        /bin/sh -c 'trap "" HUP INT; "$0" "$@" </dev/null >/dev/null 2>&1 &' {{ python }} -I -S {{ ensure }} --hook {{ state }} {{ config }}
     end
 
-    # Say each thing once.
+    # Print a message, if this shell has not said it before.
     function __llmenv_tell
-        builtin test -n "$argv[1]"
+        test -n "$argv[1]"
         and not builtin contains -- $argv[1] $__llmenv_told
         or return 0
         set -ga __llmenv_told $argv[1]

@@ -1,0 +1,665 @@
+"""The prompt hooks, in real interactive bash, zsh and fish.
+
+Tests named after a bug keep away one that other tools' users reported; the numbers are those of
+the project's research notes, and the names say what must not happen.  Of the 64 bugs these cannot
+befall our hook: 47-51 (shells that we do not support), 30 (we never append to a scalar), 43, 46.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pexpect
+import pytest
+from daemons import World, alive, kill, need, wait_until
+from shells import SHELLS, Shell, hook_text
+
+from llmenv_hooks import ensure
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+EACH = pytest.mark.parametrize("name", SHELLS)
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> Iterator[World]:
+    with World(tmp_path / "w") as made:
+        made.write_config()
+        yield made
+
+
+@pytest.fixture
+def helper(world: World) -> Path:
+    """A stand-in for ensure.py that only counts its calls."""
+    path = world.root / "helper.py"
+    path.write_text(
+        f"import os\nfd = os.open({str(world.oracle / 'calls')!r},"
+        " os.O_WRONLY | os.O_CREAT | os.O_APPEND)\nos.write(fd, b'%d\\n' % os.getpid())\n"
+    )
+    return path
+
+
+def until(shell: Shell, seen: str) -> str:
+    """Press return until the output has *seen* in it; return that output."""
+    deadline = time.monotonic() + 20
+    while time.monotonic() < deadline:
+        output = shell.run()[1]
+        if seen in output:
+            return output
+    raise AssertionError(f"{seen!r} was never printed")
+
+
+def prompts_until(shell: Shell, condition: object) -> None:
+    """Press return until *condition* holds."""
+    deadline = time.monotonic() + 20
+    while not condition():  # type: ignore[operator]
+        assert time.monotonic() < deadline, f"not within 20 s: {condition}"
+        assert shell.run() == (0, ""), "a prompt printed something"
+
+
+# --- the main job --------------------------------------------------------------------
+
+
+@EACH
+def test_it_fires_at_the_first_prompt_and_revives_at_the_next(world: World, name: str) -> None:
+    with Shell(name, world) as shell:
+        assert shell.startup.strip() == ""
+        wait_until(world.proved)
+        first = world.check()
+        kill(first)
+        prompts_until(shell, lambda: world.pidfile() not in (None, first))
+    assert world.check(starts=2) != first
+
+
+@EACH
+def test_two_shells_started_at_once_share_one_daemon(world: World, name: str) -> None:
+    with Shell(name, world), Shell("bash", world):
+        wait_until(world.proved)
+    world.check(starts=1)
+
+
+@EACH
+def test_the_daemon_and_the_helper_outlive_the_shell(world: World, name: str) -> None:
+    """Also bugs 40 and 42: no word about jobs at exit, and nothing dies with the shell."""
+    world.write_config("gate")
+    with Shell(name, world) as shell:
+        wait_until(lambda: world.told("starts"))
+        shell.child.sendline("exit")
+        shell.child.expect(pexpect.EOF)
+        assert "job" not in shell.child.before
+    world.tell("go")
+    wait_until(world.proved)
+
+
+@EACH
+def test_the_prompt_never_waits(world: World, name: str) -> None:
+    world.write_config("gate")
+    with Shell(name, world) as shell:
+        wait_until(lambda: world.told("starts"))
+        for _ in range(5):
+            assert shell.run() == (0, "")
+        assert not world.told("listening")  # five prompts came back, and it was not even up
+        world.tell("go")
+        wait_until(world.proved)
+
+
+@EACH
+def test_a_stopped_service_stays_stopped(world: World, name: str) -> None:
+    with Shell(name, world) as shell:
+        wait_until(world.proved)
+        pid = world.pidfile()
+        assert ensure.stop(world.service(), str(world.state))
+        assert pid is not None
+        assert not alive(pid)
+        calls = trace(shell, world, 5)
+        assert not calls
+    assert len(world.told("starts")) == 1
+
+
+# --- nothing runs in the steady state ------------------------------------------------
+
+
+def trace(shell: Shell, world: World, prompts: int) -> list[str]:
+    """Return the fork, clone and exec calls that *prompts* prompts make."""
+    need("strace")
+    log = world.root / "strace"
+    only = "trace=fork,vfork,clone,clone3,execve"
+    attach = ["strace", "-f", "-qq", "-e", only, "-o", str(log), "-p", str(shell.child.pid)]
+    tracer = world.begin(attach)
+    wait_until(lambda: "TracerPid:\t0" not in Path(f"/proc/{shell.child.pid}/status").read_text())
+    for _ in range(prompts):
+        shell.run()
+    tracer.terminate()
+    tracer.wait()
+    return log.read_text().splitlines()
+
+
+@EACH
+def test_a_steady_prompt_makes_no_process(world: World, name: str) -> None:
+    before = ""
+    if name == "fish":  # its own prompt, without the substitution that ours in shells.py has
+        before = "function fish_prompt; end"
+    with Shell(name, world, before=before) as shell:
+        wait_until(world.proved)
+        assert trace(shell, world, 30) == []
+        kill(world.check())
+        assert until_calls(shell, world)  # and the counter would have seen one
+
+
+def until_calls(shell: Shell, world: World) -> list[str]:
+    deadline = time.monotonic() + 20
+    while time.monotonic() < deadline:
+        calls = trace(shell, world, 3)
+        if calls:
+            return calls
+    return []
+
+
+# --- what the user has stays as it was -----------------------------------------------
+
+STATUSES = {
+    "bash": ("(exit 3)", "false | true | (exit 4)", 'echo "<${PIPESTATUS[*]}>"'),
+    "zsh": ("(exit 3)", "false | true | (exit 4)", 'echo "<$pipestatus>"'),
+    "fish": ("sh -c 'exit 3'", "false | true | sh -c 'exit 4'", 'echo "<$pipestatus>"'),
+}
+
+
+@EACH
+@pytest.mark.parametrize("dead", [False, True])
+def test_statuses_survive(world: World, name: str, dead: bool) -> None:
+    """Bugs 1 to 4: `$?` and the statuses of a pipeline, alive and while it is being started."""
+    if dead:
+        world.write_config("gate")
+    with Shell(name, world) as shell:
+        wait_until(lambda: world.told("starts"))
+        one, pipe, show = STATUSES[name]
+        assert shell.run(one)[0] == 3
+        assert shell.run(pipe)[0] == 4
+        assert "<1 0 4>" in shell.run(show)[1]
+        if name != "fish":
+            shell.run("echo one two")
+            assert shell.run('echo "<$_>"')[1].endswith("<two>")
+        world.tell("go")
+
+
+@EACH
+def test_jobs_stay_the_users_own(world: World, name: str) -> None:
+    """Bugs 19, 38 and 41: no phantom jobs, `$!` stays, the user's job stays in the list."""
+    world.write_config("die=1")
+    with Shell(name, world) as shell:
+        last = "echo $last_pid" if name == "fish" else "echo $!"
+        shell.run("sleep 300 &")
+        mine = shell.run(last)[1].split()[-1]
+        try:
+            wait_until(lambda: world.told("starts"))
+            until(shell, "llmenv: stub:")
+            assert shell.run(last)[1] == mine
+            listed = shell.run("jobs")[1]
+            assert "sleep" in listed
+            assert "ensure" not in listed
+            assert len([line for line in listed.splitlines() if "sleep" in line]) == 1
+        finally:
+            kill(int(mine))
+
+
+@pytest.mark.parametrize("name", ["bash", "zsh"])
+def test_traps_stay(world: World, name: str) -> None:
+    """Bug 18: an INT trap of the user's is still there."""
+    with Shell(name, world, before="trap 'echo trapped' INT") as shell:
+        wait_until(world.proved)
+        shell.run()
+        listed = shell.run("trap")[1]
+        assert "echo trapped" in listed
+
+
+NAMES = {
+    "bash": "compgen -A function; compgen -v",
+    "zsh": "print -l ${(ok)functions} ${(ok)parameters}",
+    "fish": "functions --all --names; set --names",
+}
+
+
+@EACH
+def test_every_name_is_ours(world: World, name: str, helper: Path) -> None:
+    """Bug 62: agents' snapshots keep public functions and drop what they call."""
+    listed = []
+    for hook in ("", hook_text(world, name, helper=helper)):
+        with Shell(name, world, hook=hook, before="set -g COLUMNS 400" * (name == "fish")) as shell:
+            shell.run()
+            shell.run()
+            listed.append(set(re.split(r"[\s,]+", shell.run(NAMES[name])[1])))
+    new = {word for word in listed[1] - listed[0] if not word.isdigit()}
+    ours = ("__llmenv_", "LLMENV_")
+    allowed = {"precmd_functions", "PROMPT_COMMAND", "PIPESTATUS", "BASH_REMATCH"}
+    assert any(word.startswith("__llmenv_") for word in new)
+    assert {word for word in new if not word.startswith(ours)} <= allowed
+
+
+# --- when it is silent ---------------------------------------------------------------
+
+
+@EACH
+def test_non_interactive_is_silent_and_does_nothing(world: World, name: str, helper: Path) -> None:
+    """Bug 15: also where the hook gets into every shell, under `set -u`."""
+    hook = world.root / "hook"
+    hook.write_text(hook_text(world, name, helper=helper))
+    strict = {"bash": ["-u", "-e"], "zsh": ["-u", "-e", "-f"], "fish": ["--no-config"]}[name]
+    need(name)
+    shown = {"bash": "declare -F", "zsh": "print -l ${(k)functions}", "fish": "functions -a -n"}
+    code = (
+        f"source '{hook}'; and echo fine; {shown[name]}"
+        if name == "fish"
+        else (f". '{hook}' && echo fine; {shown[name]}")
+    )
+    done = world.run([name, *strict, "-c", code])
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.startswith("fine")
+    assert "llmenv" not in done.stdout
+    assert not world.told("calls")
+
+
+@EACH
+def test_llmenv_disable(world: World, name: str, helper: Path) -> None:
+    text = hook_text(world, name, helper=helper)
+    world.env["LLMENV_DISABLE"] = "1"
+    with Shell(name, world, hook=text) as shell:
+        shell.run()
+        assert "<>" in shell.run('echo "<$LLMENV_MCP_URL>"')[1]
+    del world.env["LLMENV_DISABLE"]
+    assert not world.told("calls")
+    late = "set -gx LLMENV_DISABLE 1" if name == "fish" else "export LLMENV_DISABLE=1"
+    with Shell(name, world, hook=text, after=late) as shell:
+        shell.run()
+    assert not world.told("calls")
+
+
+@EACH
+def test_shells_get_the_url(world: World, name: str) -> None:
+    with Shell(name, world) as shell:
+        for variable in ("LLMENV_MCP_URL", "LLMENV_STUB_URL"):
+            assert f"http://{world.bind}/mcp" in shell.run(f"env | grep ^{variable}=")[1]
+
+
+@EACH
+def test_another_host_only_learns_the_url(world: World, name: str, helper: Path) -> None:
+    """Row 17 of the seed: the hook works only where this host is the server."""
+    world.config.write_text('server_host = "somewhere-else"\n' + world.config.read_text())
+    with Shell(name, world, hook=hook_text(world, name, helper=helper)) as shell:
+        shell.run()
+        url = f"http://somewhere-else:{world.port}/mcp"
+        assert url in shell.run("env | grep ^LLMENV_MCP_URL=")[1]
+    assert not world.told("calls")
+
+
+# --- what it says --------------------------------------------------------------------
+
+
+@EACH
+def test_a_failure_is_told_once(world: World, name: str) -> None:
+    """Bug 64 too: the retries have pauses, whatever the prompts do."""
+    world.write_config("die=3")
+    with Shell(name, world) as shell:
+        said = until(shell, "llmenv: stub:")
+        assert "exited with status 3" in said
+        assert len(said.splitlines()) == 1
+        for _ in range(10):
+            assert shell.run() == (0, "")
+    assert len(world.told("starts")) <= 2
+
+
+@EACH
+def test_a_wrong_config_is_told_once(world: World, name: str) -> None:
+    with Shell(name, world) as shell:
+        wait_until(world.proved)
+        world.config.write_text("[services.stub]\nport = 1\n")
+        said = until(shell, "llmenv:")
+        assert f"{world.config}:2: services.stub.port: unknown key" in said
+        for _ in range(5):
+            assert shell.run() == (0, "")
+
+
+@EACH
+def test_a_removed_package_is_told_once(world: World, name: str) -> None:
+    """Bug 60: a path that was baked in and is gone after an upgrade."""
+    text = hook_text(world, name, helper=world.root / "gone.py")
+    with Shell(name, world, hook=text) as shell:
+        said = shell.startup + shell.run()[1]
+        assert said.count("is gone; install llmenv-hooks again") == 1
+        for _ in range(5):
+            assert shell.run() == (0, "")
+
+
+@EACH
+def test_control_characters_never_reach_the_terminal(world: World, name: str) -> None:
+    world.write_config("die=3")
+    with Shell(name, world) as shell:
+        until(shell, "llmenv: stub:")
+    assert not re.search(r"[\x00-\x09\x0b-\x1f\x7f]", world.path("fail").read_text())
+
+
+@EACH
+def test_at_most_one_helper_every_two_seconds(world: World, name: str, helper: Path) -> None:
+    began = time.monotonic()
+    with Shell(name, world, hook=hook_text(world, name, helper=helper)) as shell:
+        for _ in range(30):
+            shell.run()
+        took = time.monotonic() - began
+    wait_until(lambda: world.told("calls"))
+    assert len(world.told("calls")) <= 1 + took / 1.9
+
+
+# --- registration --------------------------------------------------------------------
+
+REGISTERED = {
+    "bash": "declare -p PROMPT_COMMAND",
+    "zsh": "print -r -- $precmd_functions",
+    "fish": "functions --handlers-type generic | grep llmenv",
+}
+
+
+@EACH
+def test_sourced_twice_fires_once(world: World, name: str, helper: Path) -> None:
+    """Bugs 6, 29 and 46."""
+    with Shell(name, world, hook=hook_text(world, name, helper=helper), twice=True) as shell:
+        assert shell.run(REGISTERED[name])[1].count("__llmenv_hook") <= 1
+        wait_until(lambda: world.told("calls"))
+        shell.run()
+    assert len(world.told("calls")) == 1
+
+
+PROMPT_COMMANDS = {
+    "string": "PROMPT_COMMAND='__mine'",
+    "string-semicolon": "PROMPT_COMMAND='__mine ; '",
+    "string-comment": "PROMPT_COMMAND='__mine # mine'",
+    "array": "PROMPT_COMMAND=(__mine)",
+    "array-empty-first": "PROMPT_COMMAND=('' __mine)",
+    "exported": "export PROMPT_COMMAND=__mine",
+}
+
+
+@pytest.mark.parametrize("kind", PROMPT_COMMANDS)
+def test_bash_prompt_command_of_others_goes_on(world: World, kind: str) -> None:
+    """Bugs 5 to 8, 11 and 26: each shape of PROMPT_COMMAND, and another tool that appends later."""
+    mine = "__mine() { __ran=$((__ran+1)); }; __ran=0\n"
+    before = mine + PROMPT_COMMANDS[kind]
+    with Shell("bash", world, before=before, twice=True) as shell:
+        assert shell.startup.strip() == ""
+        wait_until(world.proved)
+        if kind != "array-empty-first":
+            shell.run('PROMPT_COMMAND="${PROMPT_COMMAND}; true"')
+        ran = int(shell.run("echo $__ran")[1])
+        assert int(shell.run("echo $__ran")[1]) == ran + 1
+        assert shell.run("declare -p PROMPT_COMMAND")[1].count("__llmenv_hook") == 1
+        assert shell.run("(exit 5)")[0] == 5
+        # A child without the rc file does not stumble over a hook it does not have.
+        assert "not found" not in shell.run("bash --norc -ic 'echo child'")[1] or kind == "exported"
+
+
+def test_bug_03_a_later_hook_sees_the_pipeline(world: World) -> None:
+    after = "PROMPT_COMMAND+=('__seen=\"$? ${PIPESTATUS[*]}\"')"
+    with Shell("bash", world, before="PROMPT_COMMAND=(true)", after=after) as shell:
+        shell.run("false | true | (exit 3)")
+        assert shell.run('echo "<$__seen>"')[1].startswith("<")
+        shell.run("(exit 7)")
+
+
+def test_bug_09_bash_preexec_finds_us_in_its_array(world: World) -> None:
+    fake = "bash_preexec_imported=defined; precmd_functions=(); \n"
+    drive = "PROMPT_COMMAND='for __f in \"${precmd_functions[@]}\"; do $__f; done'"
+    with Shell("bash", world, before=fake + drive, twice=True) as shell:
+        assert shell.run('echo "<${precmd_functions[*]}>"')[1] == "<__llmenv_hook>"
+        wait_until(world.proved)
+
+
+def test_bug_10_a_prompt_command_that_quotes_itself(world: World) -> None:
+    with Shell("bash", world, before="PROMPT_COMMAND='true;${PROMPT_COMMAND_OLD}'") as shell:
+        assert shell.run("echo alive")[1] == "alive"
+
+
+def test_bug_17_interrupting_a_read_leaves_the_session(world: World) -> None:
+    with Shell("bash", world) as shell:
+        wait_until(world.proved)
+        shell.child.sendline("read __x")
+        shell.child.sendintr()
+        shell.next_prompt()
+        assert shell.run("echo alive")[1] == "alive"
+
+
+def test_bug_21_an_unquoted_eval_fails_aloud(world: World) -> None:
+    hook = world.root / "hook"
+    hook.write_text(hook_text(world, "bash"))
+    done = world.run(["bash", "--norc", "-ic", f"eval $(cat '{hook}'); echo after"])
+    assert "syntax error" in done.stderr
+
+
+def test_bug_22_a_wrong_shell_is_refused(world: World) -> None:
+    code = "from llmenv_hooks import render; render.hook('tcsh')"
+    done = world.run([sys.executable, "-c", code])
+    assert "no hook for 'tcsh'; there is: bash, zsh, fish" in done.stderr
+
+
+def test_bug_27_zsh_hooks_of_others_survive_ksh_arrays(world: World) -> None:
+    before = "setopt ksh_arrays; a() { :; }; b() { :; }; precmd_functions=(a b)"
+    with Shell("zsh", world, before=before, twice=True) as shell:
+        assert shell.run('print -r -- "${precmd_functions[@]}"')[1] == "a b __llmenv_hook"
+        wait_until(world.proved)
+
+
+def test_bug_31_the_helper_is_not_niced(world: World, tmp_path: Path) -> None:
+    helper = tmp_path / "nice.py"
+    helper.write_text(
+        f"import os\nopen({str(world.oracle / 'calls')!r}, 'w').write(str(os.nice(0)))\n"
+    )
+    with Shell("zsh", world, hook=hook_text(world, "zsh", helper=helper)):
+        assert wait_until(lambda: (world.oracle / "calls").exists() and True)
+        wait_until(lambda: (world.oracle / "calls").read_text())
+    assert world.told("calls") == [os.nice(0)]
+
+
+def test_bug_36_no_zsh_module_is_loaded(world: World, helper: Path) -> None:
+    loaded = []
+    for hook in ("", hook_text(world, "zsh", helper=helper)):
+        with Shell("zsh", world, hook=hook) as shell:
+            shell.run()
+            loaded.append(shell.run("zmodload")[1])
+    assert loaded[0] == loaded[1]
+
+
+@EACH
+def test_bug_45_a_missing_state_directory_is_silent(world: World, name: str, helper: Path) -> None:
+    with Shell(name, world, hook=hook_text(world, name, helper=helper)) as shell:
+        assert shell.startup.strip() == ""
+        for _ in range(3):
+            assert shell.run() == (0, "")
+
+
+@EACH
+def test_bug_55_a_link_to_a_strangers_descriptor_is_no_life(world: World, name: str) -> None:
+    with Shell(name, world) as shell:
+        wait_until(world.proved)
+        kill(world.check())
+        world.path("alive").unlink()
+        world.path("alive").symlink_to(f"/proc/{os.getpid()}/fd/0")
+        prompts_until(shell, lambda: len(world.told("starts")) == 2)
+    wait_until(world.proved)
+
+
+@EACH
+def test_bug_58_the_helper_keeps_nothing_of_the_shells(world: World, name: str) -> None:
+    opened = "exec 7>&1" if name != "fish" else ""
+    world.write_config("gate")
+    with Shell(name, world, before=opened) as shell:
+        wait_until(lambda: world.told("starts"))
+        for pid in helpers(world):
+            targets = [os.readlink(link) for link in Path(f"/proc/{pid}/fd").iterdir()]
+            assert not [target for target in targets if "/pts/" in target or "ptmx" in target]
+            assert os.getsid(pid) != os.getsid(shell.child.pid)
+        world.tell("go")
+        wait_until(world.proved)
+
+
+def helpers(world: World) -> list[int]:
+    found = []
+    for entry in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            if b"--hook" in entry.read_bytes() and str(world.state).encode() in entry.read_bytes():
+                found.append(int(entry.parts[2]))
+        except OSError:
+            continue
+    return found
+
+
+# --- settings that break careless hooks ----------------------------------------------
+
+SETTINGS = {
+    "bash": [
+        "set -u",
+        "set -e",
+        "set -eu",
+        "set -f",
+        "set -C",
+        "set -E; trap 'echo ERR' ERR",
+        "set -o posix",
+        "shopt -s nullglob failglob extglob",
+        "IFS=0123456789/",
+        "set -b",
+        "set +m",
+        "set -o functrace; trap ': debug' DEBUG",
+        "readonly rc=1 pid=1 file=1 line=1 IFS_=1",
+        "alias read=false local=false return=false printf=false builtin=false export=false",
+        "read() { echo bad; }; printf() { echo bad; }; kill() { echo bad; }; test() { echo bad; }",
+        "SECONDS=999999",
+        "export BASH_COMPAT=3.2",
+        "shopt -u sourcepath; set -o ignoreeof",
+    ],
+    "zsh": [
+        "setopt nounset",
+        "setopt ksh_arrays",
+        "setopt sh_word_split",
+        "setopt warn_create_global",
+        "setopt noclobber",
+        "setopt err_return",
+        "setopt glob_subst",
+        "setopt null_glob",
+        "setopt posix_builtins",
+        "setopt warn_nested_var",
+        "setopt no_aliases",
+        "setopt auto_name_dirs",
+        "setopt err_exit",
+        "setopt no_monitor no_notify",
+        "setopt posix_identifiers no_multibyte",
+        "setopt csh_null_glob extended_glob rc_quotes interactive_comments",
+        "IFS=0123456789/",
+        "alias read=false local=false return=false builtin=false export=false print=false",
+        "alias -g p=q -- -r=-x; alias -g e=f",
+        "SECONDS=999999",
+        "typeset -F SECONDS",
+        "read() { echo bad }; print() { echo bad }; kill() { echo bad }",
+    ],
+    "fish": [
+        "set -g IFS 0123456789",
+        "function kill; echo bad; end; function path; echo bad; end",
+        "function string; echo bad; end; function printf; echo bad; end",
+        "set -g fish_private_mode 1",
+        "function contains; echo bad; end",
+        "fish_vi_key_bindings",
+    ],
+}
+CASES = [(name, setting) for name, settings in SETTINGS.items() for setting in settings]
+
+
+@pytest.mark.parametrize(("name", "setting"), CASES, ids=[f"{n}-{s[:30]}" for n, s in CASES])
+@pytest.mark.parametrize("when", ["before", "after"])
+def test_it_works_under_any_setting(world: World, name: str, setting: str, when: str) -> None:
+    """Bugs 12 to 16, 20, 24, 25, 28, 35, 37 and 39: silent, and the daemon comes and comes back."""
+    with Shell(name, world, **{when: setting}) as shell:  # type: ignore[arg-type]
+        assert shell.startup.strip() == ""
+        wait_until(world.proved)
+        assert shell.run() == (0, "")
+        assert shell.run("echo still")[1] == "still"
+        first = world.check()
+        kill(first)
+        prompts_until(shell, lambda: world.pidfile() not in (None, first))
+
+
+NASTY = [
+    "a b",
+    "quote'",
+    'double"',
+    "dollar$HOME",
+    "back`tick`",
+    "new\nline",
+    "back\\slash",
+    "ümläut",
+    "semi;colon",
+    "glob*?[x]",
+    "<told>",
+    "~tilde",
+    "percent%",
+    "#hash",
+]
+
+
+@EACH
+def test_any_path_works(tmp_path: Path, name: str) -> None:
+    """Bug 61: blanks, quotes, dollar, backquotes, newlines in the state directory."""
+    with World(tmp_path / "w") as world:
+        world.write_config()
+        place = tmp_path / " ".join(NASTY)
+        world.env["XDG_STATE_HOME"] = str(place)
+        world.state = place / "llmenv"
+        with Shell(name, world) as shell:
+            assert shell.startup.strip() == ""
+            wait_until(world.proved)
+            kill(world.check())
+            prompts_until(shell, lambda: len(world.told("starts")) == 2)
+            wait_until(world.proved)
+        assert not (tmp_path / "w" / "x").exists()
+
+
+# --- shells where there is no /proc --------------------------------------------------
+
+
+@EACH
+def test_without_proc(world: World, name: str) -> None:
+    with Shell(name, world, hook=hook_text(world, name, proc=False)) as shell:
+        assert shell.startup.strip() == ""
+        wait_until(world.proved)
+        first = world.check()
+        assert shell.run() == (0, "")
+        if name == "fish":  # it can only ask the helper, every ten seconds
+            return
+        assert trace(shell, world, 10) == []
+        kill(first)
+        prompts_until(shell, lambda: world.pidfile() not in (None, first))
+
+
+def test_bash_3_2_reads_the_template() -> None:
+    """What bash 3.2 does not know; macOS has no newer one."""
+    text = (Path(__file__).parent.parent / "templates" / "hook.bash").read_text()
+    for newer in (
+        "${!",
+        "@Q}",
+        "@a}",
+        "declare -A",
+        "local -n",
+        "local -",
+        "[[ -v",
+        "&>>",
+        "|&",
+        "%(",
+        "EPOCHSECONDS",
+        "mapfile",
+        "readarray",
+        "coproc",
+        "${x,,",
+        "^^}",
+        ";&",
+    ):
+        assert newer not in text
