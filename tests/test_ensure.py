@@ -355,13 +355,10 @@ def test_case_52_signals_blocked_or_ignored_in_the_caller(
     deaf += f"signal.pthread_sigmask(signal.SIG_BLOCK, [{int(number)}])"
     assert world.run(first(deaf, world.argv())).returncode == 0
     pid = world.check()
-    fields = Path(f"/proc/{pid}/status").read_text()
-    masks = {
-        line.split()[0]: int(line.split()[1], 16)
-        for line in fields.splitlines()
-        if "Sig" in line[:3]
-    }
-    assert masks["SigBlk:"] == 0
+    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    masks = dict(line.split()[:2] for line in lines if line.startswith(("SigBlk", "SigIgn")))
+    assert int(masks["SigBlk:"], 16) == 0
+    assert int(masks["SigIgn:"], 16) & 1 << (number - 1) == 0
     os.kill(pid, number)
     wait_until(lambda: not alive(pid))
 
@@ -482,9 +479,9 @@ def test_case_61_no_file_may_grow(world: World) -> None:
 @pytest.mark.parametrize("error", ["ENOLCK", "ENOSYS", "EOPNOTSUPP"])
 def test_case_62_a_file_system_without_locks(world: World, error: str) -> None:
     need("strace")
-    inject = ["strace", "-qq", "-o", "/dev/null", "-P", str(world.path("pid.lock"))]
-    inject += ["-P", str(world.path("life")), "-e", f"inject=flock:error={error}"]
-    first_run = world.run([*inject, *world.argv()])
+    no_locks = ["-e", f"inject=flock:error={error}"]
+    inject = ["strace", "-qq", "-o", "/dev/null", *no_locks, "-P", str(world.path("pid.lock"))]
+    first_run = world.run([*inject, "-P", str(world.path("life")), *world.argv()])
     assert first_run.returncode == 0, first_run
     pid = world.check()
     for _ in range(2):
@@ -903,8 +900,11 @@ def test_stop_of_a_daemon_that_ignores_it(world: World, monkeypatch: pytest.Monk
 
 
 @pytest.mark.parametrize("mode", ["wrap", "fork"])
-def test_stop_ends_the_whole_family(world: World, mode: str) -> None:
+def test_stop_ends_the_whole_family(
+    world: World, monkeypatch: pytest.MonkeyPatch, mode: str
+) -> None:
     world.up(mode)
+    faster(monkeypatch, 20)
     assert stop(world, mode) is True
     assert world.daemons() == []
 
