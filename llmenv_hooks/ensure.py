@@ -1196,11 +1196,7 @@ def _who_answers(service: Service) -> Sight:
 
 def _proved_pid(files: Files) -> int | None:
     """Return the pid that the `alive` link proves, as a shell's `-ef` would, or None."""
-    try:
-        target = os.readlink(files.alive)
-    except OSError:
-        return None
-    words = target.split("/")
+    words = (_target(files.alive) or "").split("/")
     if len(words) != 5 or not words[2].isdigit():
         return None
     proved = _same_file(files.alive, files.life) or _same_file(files.alive, files.log)
@@ -1209,10 +1205,7 @@ def _proved_pid(files: Files) -> int | None:
 
 def is_stopped(files: Files) -> bool:
     """True after `stop`, until the service is started on purpose."""
-    try:
-        return os.readlink(files.alive) == os.path.basename(files.life)
-    except OSError:
-        return False
+    return _target(files.alive) == os.path.basename(files.life)
 
 
 # --- publishing -----------------------------------------------------------------------------------
