@@ -16,10 +16,10 @@ if status is-interactive; and test -z "$LLMENV_DISABLE"
         and builtin test ! {{ config }} -nt {{ services[0].life }}
 {% for service in services %}
         and begin
-            # The daemon holds this file open: the link leads to its own descriptor.
+            # The daemon holds this file open: the link leads to its own descriptor. To fish 3.6
+            # two files that are both missing are the same, hence the -e.
 {% for link, file in service.proofs %}
-            {%+ if not loop.first %}or {% endif %}builtin test {{ link }} -ef {{ file }}
-
+            {%+ if not loop.first %}or {% endif %}builtin test -e {{ link }} -a {{ link }} -ef {{ file }}
 {% endfor %}
         end
 {% endfor %}
