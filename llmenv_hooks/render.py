@@ -76,30 +76,32 @@ def hook(shell: str, *, proc: bool | None = None) -> str:
         UsageError: an unknown shell, or a wrong config.
         Problem: no place for the state.
     """
+    quote = QUOTE[checked(shell)]
     import jinja2
 
     config = ensure.load_config()
     state = ensure.state_dir()
     proc = ensure.has_proc() if proc is None else proc
+    missing = f"{ensure.printable(sys.executable)} or {ensure.printable(_ensure_path())}"
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(_templates()),
         undefined=jinja2.StrictUndefined,
         autoescape=False,  # `finalize` quotes every value, as the shell wants it
-        finalize=QUOTE[checked(shell)],
+        finalize=quote,
         comment_start_string="{##",  # `{#` opens `${#array}` too
         comment_end_string="##}",
         trim_blocks=True,
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
+    environment.filters["quote"] = quote  # for a block, which `finalize` leaves alone
     return environment.get_template(f"hook.{shell}").render(
         python=sys.executable,
         ensure=_ensure_path(),
         state=state,
         config=config.path,
         config_fail=os.path.join(state, ensure.CONFIG_FAIL),
-        gone=f"{sys.executable} or {_ensure_path()} is gone; install llmenv-hooks again, or remove"
-        " its line from your shell's rc file",
+        gone=f"{missing} is gone; reinstall llmenv-hooks or remove its line from your rc file",
         exports=exports(config),
         services=[_paths(one, state) for one in config.services] if config.here else [],
         interval=str(INTERVAL_S if proc else INTERVAL_WITHOUT_PROC_S),
