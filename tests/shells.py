@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
-import subprocess
-import sys
 from typing import TYPE_CHECKING
+from unittest import mock
 
 import pexpect
 from daemons import ENSURE, missing
+
+from llmenv_hooks import render
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -24,20 +26,15 @@ PROMPTS = {
     "bash": "__n=0; PS1='[$((__n=__n+1)):$?]@> '\n",
     "zsh": "setopt prompt_subst; unsetopt zle prompt_cr prompt_sp; typeset -gi __n=0\n"
     "PROMPT='[$((__n=__n+1)):%?]@> '\n",
-    "fish": "set -g __n 0; function fish_prompt; set -l s $status; set -g __n (math $__n + 1);"
-    ' echo -n "[$__n:$s]@> "; end\n',
+    "fish": "set -g __n 0; function fish_prompt; set -l s $status;"
+    ' set -g __n (builtin math $__n + 1); echo -n "[$__n:$s]@> "; end\n',
 }
 
 
 def hook_text(world: World, shell: str, *, proc: bool = True, helper: Path | None = None) -> str:
     """Return the hook as `llmenv hook` renders it in *world*; *helper* stands in for ensure.py."""
-    code = (
-        "import sys; from llmenv_hooks import render;"
-        f" sys.stdout.buffer.write(render.hook({shell!r}, proc={proc}).encode())"
-    )
-    text = subprocess.run(
-        [sys.executable, "-c", code], env=world.env, check=True, capture_output=True, text=True
-    ).stdout
+    with mock.patch.dict(os.environ, world.env, clear=True):
+        text = render.hook(shell, proc=proc)
     return text.replace(str(ENSURE), str(helper)) if helper else text
 
 
@@ -84,6 +81,8 @@ class Shell:
             name, argv, env=environment, encoding="utf-8", dimensions=(40, 400), timeout=20
         )
         self.child.delaybeforesend = None
+        assert self.child.pid is not None
+        self.pid = self.child.pid
         self.count = 0
         self.startup = self.next_prompt()[1]
 
@@ -91,7 +90,8 @@ class Shell:
         """Wait for the next prompt; return the status it shows and what was printed before it."""
         self.count += 1
         self.child.expect(rf"\[{self.count}:(\d+)\]@> ")
-        seen = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]|\x1b[()=>][0-9A-Z]?|\r", "", self.child.before or "")
+        seen = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]|\x1b[()=>][0-9A-Z]?|\r", "", str(self.child.before))
+        assert isinstance(self.child.match, re.Match)
         # fish clears its line with a mark for output that ended without a newline.
         return int(self.child.match.group(1)), re.sub(r"⏎[ ]*", "", seen)
 
