@@ -16,11 +16,14 @@ if TYPE_CHECKING:
 INTERVAL_S = 60
 INTERVAL_WITHOUT_PROC_S = 10
 
-_SAFE = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_@%+=:,./-")
+_SAFE = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_@+:,./-")
 
 
 def _quote_posix(value: str) -> str:
-    """Return *value* as one word of bash or zsh (as `shlex.quote`, which costs an import of re)."""
+    """Return *value* as one word of bash or zsh.
+
+    `shlex.quote` does the same, but imports re, and leaves alone a leading =, which zsh expands.
+    """
     if value and _SAFE.issuperset(value):
         return value
     return "'" + value.replace("'", "'\"'\"'") + "'"
@@ -28,7 +31,7 @@ def _quote_posix(value: str) -> str:
 
 def _quote_fish(value: str) -> str:
     """Return *value* as one word of fish, where a backslash escapes inside single quotes too."""
-    if value and _SAFE.issuperset(value) and not value.startswith("%"):
+    if value and _SAFE.issuperset(value):
         return value
     return "'" + value.replace("\\", "\\\\").replace("'", "\\'") + "'"
 
