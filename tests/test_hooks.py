@@ -480,6 +480,35 @@ def test_bug_09_bash_preexec_finds_us_in_its_array(world: World) -> None:
         wait_until(world.proved)
 
 
+PREEXEC = """
+bash_preexec_imported=defined
+__bp_precmd() { local f; for f in "${precmd_functions[@]}"; do "$f"; done; }
+__bp_own='__bp_precmd'
+PROMPT_COMMAND="__bp_precmd${PROMPT_COMMAND:+$'\\n'$PROMPT_COMMAND}"
+"""
+
+
+@pytest.mark.parametrize(
+    "change",
+    ['PROMPT_COMMAND="$PROMPT_COMMAND; true"', 'PROMPT_COMMAND="true;$PROMPT_COMMAND"', PREEXEC],
+)
+def test_bug_23_others_change_what_we_registered(world: World, helper: Path, change: str) -> None:
+    """And our line is read again afterwards: still one hook, and no error."""
+    with Shell("bash", world, hook=hook_text(world, "bash", helper=helper), after=change) as shell:
+        assert shell.run(f"source '{shell.hook}'") == (0, "")
+        listed = shell.run('echo "${PROMPT_COMMAND[*]} ${precmd_functions[*]}"')[1]
+        assert listed.count("__llmenv_hook") == 1
+        wait_until(lambda: world.told("calls"))
+
+
+def test_a_readonly_prompt_command_is_told(world: World, helper: Path) -> None:
+    text = hook_text(world, "bash", helper=helper)
+    with Shell("bash", world, hook=text, before="readonly PROMPT_COMMAND=true") as shell:
+        said = "llmenv: no hook in this shell: PROMPT_COMMAND is readonly"
+        assert shell.startup.strip() == said
+        assert shell.run("echo alive") == (0, "alive")
+
+
 def test_bug_10_a_prompt_command_that_quotes_itself(world: World) -> None:
     with Shell("bash", world, before="PROMPT_COMMAND='true;${PROMPT_COMMAND_OLD}'") as shell:
         assert shell.run("echo alive")[1] == "alive"
