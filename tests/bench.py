@@ -11,6 +11,7 @@ import os
 import pty
 import select
 import shutil
+import signal
 import statistics
 import subprocess
 import sys
@@ -74,8 +75,9 @@ class Prompt:
         return took * 1e6
 
     def close(self) -> None:
-        os.close(self.fd)
+        os.kill(self.pid, signal.SIGKILL)
         os.waitpid(self.pid, 0)
+        os.close(self.fd)
 
 
 def _environment(home: Path) -> dict[str, str]:

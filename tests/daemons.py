@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from types import TracebackType
 
+    from llmenv_hooks.ensure import Files
+
 ENSURE = Path(ensure.__file__)
 STUB = Path(__file__).with_name("stub.py")
 PYTHON = sys.executable
@@ -284,7 +286,7 @@ class World:
         return self.state / f"stub.{suffix}"
 
     @property
-    def files(self) -> ensure.Files:
+    def files(self) -> Files:
         return ensure.instances("stub", str(self.state))[0]
 
     def told(self, name: str) -> list[int]:
