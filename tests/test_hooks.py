@@ -570,9 +570,21 @@ def test_bug_24_a_trace_is_not_drowned(world: World, name: str, helper: Path) ->
     with Shell(name, world, hook=hook_text(world, name, helper=helper)) as shell:
         wait_until(lambda: world.told("calls"))
         shell.run(on)
-        for _ in range(2):  # it is down: the longer path
-            ours = [line for line in shell.run()[1].splitlines() if "llmenv" in line]
-            assert len(ours) <= {"bash": 12, "zsh": 0, "fish": 40}[name]
+        dead = shell.run(AT_ONCE[name])[1].splitlines()
+        wait_until(lambda: len(world.told("calls")) == 2)
+        with held(world):
+            alive = shell.run()[1].splitlines()
+        assert len(dead) <= (12 if name == "bash" else 1), dead
+        assert len(alive) <= (8 if name == "bash" else 0), alive
+
+
+@pytest.mark.parametrize("name", ["bash", "zsh"])
+def test_without_a_clock_it_asks_whenever_it_is_down(world: World, name: str, helper: Path) -> None:
+    text = hook_text(world, name, helper=helper)
+    with Shell(name, world, hook=text, before="unset SECONDS") as shell:
+        shell.run()
+        shell.run()
+        wait_until(lambda: len(world.told("calls")) == 3)
 
 
 @pytest.mark.parametrize("kind", ["unset precmd_functions", "precmd_functions=scalar"])
