@@ -5,7 +5,7 @@ BIN := .venv/bin
 # What the tests drive, besides bash: taken from the system where it can be.
 TOOLS := zsh fish strace shellcheck shfmt
 
-.PHONY: help run test bench setup tools clean
+.PHONY: help run test bench chaos setup tools clean
 
 help:           ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' Makefile | expand -t 8
@@ -17,10 +17,13 @@ test: setup tools ## check types and style, then run all tests
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/pytest
+	$(BIN)/pytest --numprocesses 4
 
 bench: setup tools ## what the hook costs at a prompt, beside nothing and direnv
 	$(BIN)/python tests/bench.py
+
+chaos: setup tools ## kill and fail llmenv-ensure at every one of its system calls (20 minutes)
+	$(BIN)/python tests/chaos.py
 
 setup: .venv/ready
 
