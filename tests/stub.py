@@ -9,6 +9,7 @@ Modes, which it obeys from left to right before it binds:
     close-fds     close all descriptors but 0-2, as ssh does
     fork          leave a child to serve and exit
     wrap          leave a child to serve and wait for it, as uvx does
+    child         keep a child in a session of its own, without our descriptors, as mcp-proxy does
     deaf          ignore SIGINT and SIGTERM
     die=N         print two lines and exit with status N
     mute          never bind
@@ -53,6 +54,12 @@ def prepare(oracle: str, modes: list[str]) -> None:
             if child:
                 os._exit(0)
             note(oracle, "starts")
+        elif mode == "child":
+            if not os.fork():
+                os.setsid()
+                os.closerange(3, 1024)
+                note(oracle, "children")
+                wait_for(oracle, "never")
         elif mode == "deaf":
             signal.signal(signal.SIGINT, signal.SIG_IGN)
             signal.signal(signal.SIGTERM, signal.SIG_IGN)

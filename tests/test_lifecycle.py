@@ -249,18 +249,52 @@ def test_case_11_the_state_directory_goes_while_the_daemon_runs(world: World) ->
     assert (world.daemons(), world.pidfile()) == ([pid], pid)
 
 
-@pytest.mark.parametrize("at", ["_take_lifetime_lock", "_cut_log"])
-def test_case_11_the_state_directory_goes_while_a_starter_is_at_work(world: World, at: str) -> None:
-    starter = world.begin(world.crash_argv(at, "before", number=signal.SIGSTOP))
+def test_case_11_it_goes_while_a_starter_is_suspended_and_another_starts(world: World) -> None:
+    starter = world.begin(world.crash_argv("_take_lifetime_lock", "before", number=signal.SIGSTOP))
     wait_until(lambda: stopped(starter.pid))
     shutil.rmtree(world.state)
-    if at == "_take_lifetime_lock":
-        world.up()
+    world.up()
     starter.send_signal(signal.SIGCONT)
     status, _, err = finish(starter)
-    assert status in (0, 1, 75), err
+    assert status in (0, 75), err
+    assert world.ensure().returncode == 0
+    world.check()
+
+
+def test_case_11_it_goes_between_the_locks_and_the_spawn(world: World) -> None:
+    starter = world.begin(world.crash_argv("_take_lifetime_lock", "after", number=signal.SIGSTOP))
+    wait_until(lambda: stopped(starter.pid))
+    shutil.rmtree(world.state)
+    starter.send_signal(signal.SIGCONT)
+    assert finish(starter)[::2] == (0, "")
+    world.check()
+
+
+def test_case_11_it_goes_once_the_spawn_is_decided(world: World) -> None:
+    starter = world.begin(world.crash_argv("_spawn", "before", number=signal.SIGSTOP))
+    wait_until(lambda: stopped(starter.pid))
+    shutil.rmtree(world.state)
+    starter.send_signal(signal.SIGCONT)
+    finish(starter)
     assert world.ensure().returncode == 0
     assert (len(world.daemons()), world.told("bindfail")) == (1, [])
+    assert world.pidfile() == world.daemons()[0]
+
+
+def test_case_11_a_lock_on_a_file_that_was_replaced_is_no_lock(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """R1 of the research: the last holder unlinks the file between our open and our flock."""
+    world.state.mkdir(parents=True)
+    flock = ensure._flock
+
+    def late(fd: int, kind: int) -> bool:
+        world.path("pid.lock").unlink()
+        world.path("pid.lock").touch()
+        return flock(fd, kind)
+
+    monkeypatch.setattr(ensure, "_flock", late)
+    assert ensure._take_start_lock(world.files) is None
 
 
 def test_case_12_a_strangers_file_at_the_locks_path_is_left_alone(world: World) -> None:
@@ -284,6 +318,13 @@ def test_case_13_the_old_one_is_still_going_down(world: World) -> None:
     kill(pid)
     assert finish(caller)[::2] == (0, "")
     world.check(starts=2)
+
+
+def test_case_13_the_lifetime_lock_of_an_earlier_daemon_is_respected(world: World) -> None:
+    world.up()
+    with pytest.raises(ensure.NotYet, match="going down"):
+        ensure._take_lifetime_lock(world.files)
+    world.check()
 
 
 def test_case_14_two_services_do_not_block_each_other(world: World, tmp_path: Path) -> None:
@@ -593,6 +634,21 @@ def test_case_36_its_starter_ends_it_too(world: World) -> None:
     assert done.returncode == 1
     assert f"did not listen on {world.bind} within" in done.stderr
     assert (world.daemons(), len(world.told("starts"))) == ([], 1)
+
+
+@pytest.mark.parametrize(
+    ("bind", "url"),
+    [
+        ("0.0.0.0:80", "http://127.0.0.1:80/mcp"),
+        ("[::]:80", "http://[::1]:80/mcp"),
+        ("[::1]:80", "http://[::1]:80/mcp"),
+        ("10.1.2.3:80", "http://10.1.2.3:80/mcp"),
+    ],
+)
+def test_case_37_where_an_address_is_reached(bind: str, url: str) -> None:
+    service = ensure.Service(bind=bind)
+    assert service.bind == bind
+    assert ensure.Config([service], None, "").url(service) == url
 
 
 @pytest.mark.parametrize("host", ["[::1]", "0.0.0.0", "[::]"])
