@@ -194,29 +194,34 @@ def logs(
     service = _named(config, name) if name else config.services[0]
     files = ensure.instances(service.name, ensure.state_dir())
     log = next((one for one in reversed(files) if os.path.exists(one.log)), files[0])
-    last = (_lines(log.old_log) + _lines(log.log))[-lines:] if lines else []
+    written = _content(log.log)
+    last = (_lines(_content(log.old_log)) + _lines(written))[-lines:] if lines else []
     for line in last:
         print(line)
     if not last and not follow and not os.path.exists(log.log):
         raise ensure.Problem(f"{service.name} has not written anything yet ({log.log})")
     if follow:
-        for line in _written_from_now(log.log):
+        for line in _written_after(log.log, len(written)):
             print(line, flush=True)
 
 
-def _lines(path: str) -> list[str]:
+def _content(path: str) -> bytes:
     try:
-        with open(path, errors="replace") as file:
-            return [ensure.printable(line.rstrip("\n"), 10_000) for line in file]
+        with open(path, "rb") as file:
+            return file.read()
     except FileNotFoundError:
-        return []
+        return b""
     except OSError as error:
         raise ensure.Problem(f"cannot read {ensure.printable(path)}: {error.strerror}") from None
 
 
-def _written_from_now(path: str) -> Iterator[str]:
-    """Yield the lines appended to *path*, for ever; it may be cut or made anew meanwhile."""
-    offset = os.path.getsize(path) if os.path.exists(path) else 0
+def _lines(written: bytes) -> list[str]:
+    text = written.decode(errors="replace").removesuffix("\n")
+    return [ensure.printable(line, 10_000) for line in text.split("\n")] if written else []
+
+
+def _written_after(path: str, offset: int) -> Iterator[str]:
+    """Yield the lines of *path* from *offset* on, for ever; it may be cut or made anew."""
     rest = b""
     while True:
         try:
