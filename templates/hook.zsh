@@ -58,9 +58,10 @@ if [[ -o interactive && -z ${LLMENV_DISABLE-} ]]; then
         fi
         __llmenv_next=$(( ${SECONDS:-0} + 2 ))
         __llmenv_due=$(( ${SECONDS:-0} + {{ interval }} ))
-        # In a substitution it is no job of this shell, and $! stays as it was. The trap is for the
-        # moment until it has left this terminal.
+        # In a substitution it is no job of this shell, and $! stays as it was. The trap, which with
+        # posix_traps reaches it, is for the moment until it has left this terminal.
         __llmenv_line="$(
+            builtin setopt posix_traps
             builtin trap "" HUP INT
             {{ python }} -I -S {{ ensure }} --hook {{ state }} {{ config }} </dev/null >/dev/null 2>&1 &
         )"
