@@ -1587,6 +1587,9 @@ class _Run:
                 lock = self.start_lock(answers and not gone)
                 if lock is None and answers and not gone:
                     return self.accept(sight)
+                if lock is None and self.hook:
+                    # Each prompt sends another one: only the starter needs to stay.
+                    raise NotYet(f"{_lock_holder(self.files)} is starting it")
                 if lock is None:
                     self.wait(f"{_lock_holder(self.files)} is starting it")
                     continue
