@@ -939,15 +939,20 @@ def write_pidfile_atomic(pid_path: str, pid: int) -> None:
     Raises:
         OSError: it cannot be written; no temporary file is left.
     """
-    temporary = os.fspath(pid_path) + ".tmp"
+    _replace(os.fspath(pid_path), b"%d\n" % pid)
+
+
+def _replace(path: str, content: bytes) -> None:
+    """Put *content* at *path* by a temporary file of a fixed name and rename; 0600."""
+    temporary = path + ".tmp"
     _remove(temporary)
     try:
         fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
         try:
-            _write_all(fd, b"%d\n" % pid)
+            _write_all(fd, content)
         finally:
             os.close(fd)
-        os.rename(temporary, pid_path)
+        os.rename(temporary, path)
     except BaseException:
         _remove(temporary)
         raise
@@ -1363,17 +1368,10 @@ def _note_failure(files: Files, message: str, digest: str) -> None:
 
 
 def _write_failure(path: str, message: str, data: str) -> None:
-    temporary = path + ".tmp"
-    _remove(temporary)
     try:
-        fd = _open_ours(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL)
-        try:
-            _write_all(fd, f"{printable(message, 700)}\n{data}\n".encode(errors="replace"))
-        finally:
-            os.close(fd)
-        os.rename(temporary, path)
-    except (OSError, Problem):
-        _remove(temporary)  # the message itself is on its way to the user
+        _replace(path, f"{printable(message, 700)}\n{data}\n".encode(errors="replace"))
+    except OSError:
+        return  # the message itself is on its way to the user
 
 
 def _attempt_digest(service: Service) -> str:
@@ -1580,7 +1578,7 @@ class _Run:
                 sight = look(self.service, self.files)
                 answers = sight.state in ("up", "adopted")
                 gone = answers and self.deep and self.child_is_gone()
-                if answers and not gone and self.is_tidy(sight):
+                if answers and not gone and _tidy(self.files, sight):
                     return self.accept(sight)
                 if not answers:
                     self.may_start(sight)
@@ -1605,9 +1603,6 @@ class _Run:
         except OSError as error:
             place = os.fsdecode(error.filename or self.files.directory)
             self.fail(f"cannot use {printable(place)}: {error.strerror or error}")
-
-    def is_tidy(self, sight: Sight) -> bool:
-        return _tidy(self.files, sight)
 
     def accept(self, sight: Sight) -> Result:
         pid = _proved_pid(self.files) or sight.pid

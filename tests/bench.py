@@ -19,6 +19,8 @@ import tempfile
 import time
 from pathlib import Path
 
+from daemons import free_port
+
 MARK = b"<prompt>"
 ROUNDS = 400
 SHELLS = ("bash", "zsh", "fish")
@@ -93,14 +95,6 @@ def _environment(home: Path) -> dict[str, str]:
     }
 
 
-def _free_port() -> int:
-    import socket
-
-    with socket.create_server(("127.0.0.1", 0)) as sock:
-        port: int = sock.getsockname()[1]
-        return port
-
-
 def _hooks(shell: str, variables: dict[str, str]) -> dict[str, str]:
     """Return what each variant evaluates; a peer that is missing is left out, and said to be."""
     environment = {**os.environ, **variables}
@@ -142,7 +136,7 @@ def main() -> None:
         print("direnv is missing (Debian: apt-get install direnv): no comparison")
     with tempfile.TemporaryDirectory(prefix="llmenv-bench-") as place:
         home = Path(place)
-        port = _free_port()
+        port = free_port()
         (home / "daemon.py").write_text(LISTENER.replace("PORT", str(port)))
         (home / "config.toml").write_text(
             f"[services.bench]\ncommand = ['{sys.executable}', '{home}/daemon.py']\n"
