@@ -1,0 +1,117 @@
+"""Edits a file of the user's: whole or not at all, with a backup, through symbolic links."""
+
+from __future__ import annotations
+
+import contextlib
+import difflib
+import os
+import stat
+from typing import NoReturn
+
+from llmenv_hooks.ensure import Problem, printable
+
+BACKUP_SUFFIX = ".llmenv-backup"
+
+
+def load(path: str) -> bytes | None:
+    """Return what *path* holds, or None when nothing is there (also behind a dangling link).
+
+    Raises:
+        Problem: it cannot be read, or is no regular file.
+    """
+    try:
+        with open(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:
+            if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+                raise Problem(f"{printable(path)} is no regular file; left alone")
+            return file.read()
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise Problem(f"cannot read {printable(path)}: {error.strerror}") from None
+
+
+def diff(path: str, old: bytes | None, new: bytes | None) -> str:
+    """Return the unified diff of an edit of *path*, harmless to a terminal; "" when it is none.
+
+    None stands for no file.
+    """
+    before, after = ([] if text is None else _lines(text) for text in (old, new))
+    old_name, new_name = ("/dev/null" if text is None else path for text in (old, new))
+    shown = difflib.unified_diff(before, after, old_name, new_name, lineterm="")
+    return "".join(printable(line, 10_000) + "\n" for line in shown)
+
+
+def _lines(text: bytes) -> list[str]:
+    lines = text.decode(errors="replace").split("\n")
+    last = lines.pop()
+    return [*lines, last + " (no newline at the end)"] if last else lines
+
+
+def replace(path: str, old: bytes | None, new: bytes, *, mode: int = 0o644) -> str | None:
+    """Put *new* in the place of *old*, which `load` has returned for *path*; return the backup.
+
+    A symbolic link stays one: the file it names is replaced, by a rename.  Owner and mode are
+    kept; *mode* is for a file that was not there.  What it held is kept beside it, with
+    `.llmenv-backup` at its name.  Directories that are missing are made.
+
+    Raises:
+        Problem: it is read-only, cannot be written, or is not *old* any more; nothing is changed.
+    """
+    target = os.path.realpath(path)
+    if load(target) != old:
+        raise Problem(f"{printable(path)} was changed by another program just now; try again")
+    try:
+        return _replace(target, old, new, mode)
+    except OSError as error:
+        _refuse(path, error)
+
+
+def remove(path: str, old: bytes) -> None:
+    """Delete *path*, a file of ours, when it still holds *old*; a link to it is left dangling.
+
+    Raises:
+        Problem: it holds something else, or cannot be deleted.
+    """
+    if load(path) != old:
+        raise Problem(f"{printable(path)} was changed by somebody else; left alone")
+    try:
+        os.unlink(os.path.realpath(path))
+    except OSError as error:
+        _refuse(path, error)
+
+
+def _refuse(path: str, error: OSError) -> NoReturn:
+    raise Problem(f"cannot write {printable(path)}: {error.strerror}") from None
+
+
+def _replace(target: str, old: bytes | None, new: bytes, mode: int) -> str | None:
+    if old is None:
+        os.makedirs(os.path.dirname(target), exist_ok=True)
+        _write_beside(target, new, mode, None)
+        return None
+    seen = os.stat(target)
+    if not (seen.st_mode & 0o222 and os.access(target, os.W_OK)):
+        raise OSError(None, "it is read-only")
+    backup = target + BACKUP_SUFFIX
+    _write_beside(backup, old, stat.S_IMODE(seen.st_mode), seen)
+    _write_beside(target, new, stat.S_IMODE(seen.st_mode), seen)
+    return backup
+
+
+def _write_beside(target: str, content: bytes, mode: int, like: os.stat_result | None) -> None:
+    temporary = f"{target}.{os.getpid()}.tmp"
+    fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    try:
+        with open(fd, "wb") as file:
+            file.write(content)
+            file.flush()
+            if like and (like.st_uid, like.st_gid) != (os.geteuid(), os.getegid()):
+                with contextlib.suppress(PermissionError):
+                    os.fchown(fd, like.st_uid, like.st_gid)
+            os.fchmod(fd, mode)
+            os.fsync(fd)
+        os.rename(temporary, target)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            os.unlink(temporary)
+        raise
