@@ -70,7 +70,8 @@ def status(as_json: AsJson = False) -> None:
         if not config.here:
             host = ensure.printable(config.server_host or "")
             print(f"llmenv: services run on {host}, not on this host", file=sys.stderr)
-    if config.here and any(row["state"] not in ("running", "stopped") for row in rows):
+    wanted = {service.name for service in config.kept_alive}
+    if any(row["service"] in wanted and row["state"] not in ("running", "stopped") for row in rows):
         raise typer.Exit(1)
 
 

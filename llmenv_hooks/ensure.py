@@ -288,7 +288,9 @@ class Service:
     """A named daemon that should be running.
 
     *command* is an argv; *bind* as for `parse_bind`; *env* is added to the daemon's environment;
-    *cwd* is absolute; *start_timeout* in seconds; *stamp* changes when the config does.
+    *cwd* is absolute; *start_timeout* in seconds; *stamp* changes when the config does; without
+    *autostart* it is only started by name.  *command*, *cwd* and the values of *env* are as in the
+    config: `expanded` puts in what `~` and `${NAME}` stand for.
     """
 
     def __init__(
@@ -301,6 +303,7 @@ class Service:
         env: dict[str, str] | None = None,
         cwd: str = "/",
         start_timeout: float = START_TIMEOUT_S,
+        autostart: bool = True,
         stamp: str = "",
     ) -> None:
         self.name = name
@@ -310,19 +313,16 @@ class Service:
         self.env = dict(env or {})
         self.cwd = cwd
         self.start_timeout = start_timeout
+        self.autostart = autostart
         self.stamp = stamp
+        parts = [self.bind, str(bridge), cwd, *self.command]
+        parts += [f"{key}={self.env[key]}" for key in sorted(self.env)]
+        self.digest = _crc(parts)  # changes when the daemon would have to be another
 
     @property
     def bind(self) -> str:
         """The address as one word, IPv6 in brackets."""
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
-
-    @property
-    def digest(self) -> str:
-        """Eight hex digits that change when the daemon would have to be another."""
-        parts = [self.bind, str(self.bridge), self.cwd, *self.command]
-        parts += [f"{key}={self.env[key]}" for key in sorted(self.env)]
-        return _crc(parts)
 
 
 def _crc(parts: list[str]) -> str:
@@ -344,6 +344,11 @@ class Config:
             return True
         ours, named = os.uname().nodename.lower(), self.server_host.lower()
         return ours == named or (ours.split(".")[0] == named.split(".")[0] and "." not in named)
+
+    @property
+    def kept_alive(self) -> list[Service]:
+        """The services that run on this host without being asked for by name."""
+        return [service for service in self.services if service.autostart] if self.here else []
 
     def url(self, service: Service) -> str:
         """Return the URL at which an agent on this host reaches *service*."""
@@ -393,7 +398,7 @@ def load_config(path: str | None = None) -> Config:
 class _Checker:
     """Turns a parsed config into a `Config`, or says which line is wrong."""
 
-    SERVICE_KEYS = ("command", "bind", "bridge", "env", "cwd", "start_timeout")
+    SERVICE_KEYS = ("command", "bind", "bridge", "env", "cwd", "start_timeout", "autostart")
 
     def __init__(self, path: str, text: str, stamp: str) -> None:
         self.path = path
@@ -430,14 +435,14 @@ class _Checker:
         if any("=" in key or not key for key in env):
             self.wrong(where, "env", "a variable's name is not empty and has no =")
         cwd = values.get("cwd", "/")
-        if not (isinstance(cwd, str) and os.path.isabs(cwd) and "\0" not in cwd):
+        if not (isinstance(cwd, str) and cwd.startswith(("/", "~/", "${")) and "\0" not in cwd):
             self.wrong(where, "cwd", "want an absolute path in quotes")
         wait = values.get("start_timeout", START_TIMEOUT_S)
         if isinstance(wait, bool) or not isinstance(wait, (int, float)) or not 0 < wait <= 3600:
             self.wrong(where, "start_timeout", "want seconds, more than 0 and at most 3600")
-        bridge = values.get("bridge", True)
-        if not isinstance(bridge, bool):
-            self.wrong(where, "bridge", "want true or false")
+        for key in ("bridge", "autostart"):
+            if not isinstance(values.get(key, True), bool):
+                self.wrong(where, key, "want true or false")
         if not isinstance(values.get("bind", DEFAULT_BIND), str):
             self.wrong(where, "bind", "want an address in quotes, e.g. 127.0.0.1:7878")
         try:
@@ -445,10 +450,11 @@ class _Checker:
                 name,
                 command,
                 values.get("bind", DEFAULT_BIND),
-                bridge=bridge,
+                bridge=values.get("bridge", True),
                 env=env,
                 cwd=cwd,
                 start_timeout=float(wait),
+                autostart=values.get("autostart", True),
                 stamp=self.stamp,
             )
         except UsageError as error:
@@ -562,8 +568,54 @@ def mcp_proxy_command() -> tuple[str, list[str]]:
     raise Problem("neither mcp-proxy nor uvx is on PATH; install one, e.g. pipx install mcp-proxy")
 
 
+def expanded(service: Service) -> Service:
+    """Return *service* with what `~` and `${NAME}` stand for in its command, cwd and env.
+
+    Done when it is started, and not when the config is read: a variable that one shell lacks then
+    concerns this one service, and only where it has to be started.
+
+    Raises:
+        Problem: a variable is not set, or the cwd is then not absolute.
+    """
+    cwd = _expand(service.cwd)
+    if not os.path.isabs(cwd):
+        raise Problem(f"its cwd {printable(service.cwd, 100)} is no absolute path")
+    meant = Service(
+        service.name,
+        [_expand(word) for word in service.command],
+        service.bind,
+        bridge=service.bridge,
+        env={name: _expand(value) for name, value in service.env.items()},
+        cwd=cwd,
+        start_timeout=service.start_timeout,
+        autostart=service.autostart,
+        stamp=service.stamp,
+    )
+    meant.digest = service.digest  # whatever the variables are in each shell, it is this service
+    return meant
+
+
+def _expand(text: str) -> str:
+    """Replace a leading ~/, and each ${NAME}; `$${` stands for `${`, all else for itself."""
+    if text == "~" or text.startswith("~/"):
+        text = "${HOME}" + text[1:]
+    literal, *parts = text.split("${")
+    done = []
+    for part in parts:
+        if literal.endswith("$"):
+            done.append(literal + "{")
+            literal = part
+            continue
+        name, _, rest = part.partition("}")
+        if name not in os.environ:
+            raise Problem(f"${{{printable(name, 60)}}} in the config is not set in this shell")
+        done += [literal, os.environ[name]]
+        literal = rest
+    return "".join([*done, literal])
+
+
 def command_line(service: Service) -> list[str]:
-    """Return the argv that runs *service*, programs as absolute paths.
+    """Return the argv that runs *service*, which is `expanded`, programs as absolute paths.
 
     Raises:
         Problem: a program is not there.
@@ -585,6 +637,7 @@ def command_line(service: Service) -> list[str]:
 
 
 def _environment(service: Service) -> dict[str, str]:
+    """Return what the daemon of *service*, which is `expanded`, gets of our environment."""
     kept = {
         key: value
         for key, value in os.environ.items()
@@ -819,6 +872,10 @@ class Listener:
 
     def runs(self, service: Service) -> bool:
         """True when its command line says that it is *service*, as we or the seed start it."""
+        try:
+            service = expanded(service)
+        except Problem:
+            return False
         names = {os.path.basename(word) for word in self.command}
         wanted = {os.path.basename(service.command[0])}
         if service.bridge:
@@ -1159,7 +1216,7 @@ def look(service: Service, files: Files) -> Sight:
             return Sight("up", record.pid if record and lives else None, detail=whose)
         if record and lives is None:
             return Sight("elsewhere")
-        return Sight("starting", record.pid if record else None, _silence(record, lives, files))
+        return Sight("starting", record.pid if record and lives else None, _silence(record, files))
     bare = _bare_pid(files, record)
     if probe(service.host, service.port):
         return Sight("up", bare) if bare else _who_answers(service)
@@ -1168,14 +1225,16 @@ def look(service: Service, files: Files) -> Sight:
     return Sight("down")
 
 
-def _silence(record: Identity | None, lives: bool | None, files: Files) -> float:
+def _silence(record: Identity | None, files: Files) -> float:
     """Return for how many seconds a silent daemon may already have been up."""
-    if record and lives:
+    if record is None:
+        return time.time() - os.stat(files.life).st_mtime
+    if record.lives():
         age = _age(record.pid)
-    elif record:
-        age = float("inf")  # its leader is dead, and somebody keeps the lock
     else:
-        age = time.time() - os.stat(files.life).st_mtime
+        # Its leader is dead, and somebody keeps the lock: a daemon that forked and is on its way
+        # to the port, or what is left of an old one.
+        age = min((_age(pid) or 0.0 for pid in _holders(files.life)), default=None)
     return START_TIMEOUT_S if age is None else age
 
 
@@ -1639,9 +1698,13 @@ class _Run:
         time.sleep(0.02)
 
     def fail(self, why: str) -> NoReturn:
+        raise self.noted(why)
+
+    def noted(self, why: str) -> Problem:
+        """Write the failure down for the hook, and return it."""
         message = f"{self.service.name}: {why}"
         _note_failure(self.files, message, _attempt_digest(self.service))
-        raise Problem(printable(message, 700))
+        return Problem(printable(message, 700))
 
     def child_is_gone(self) -> bool:
         verdict = deep_check(self.service)
@@ -1692,12 +1755,12 @@ class _Run:
 
     def end_hung(self, sight: Sight) -> None:
         _end(self.service, self.files)
-        if sight.age == float("inf"):
+        if sight.pid is None:
             return  # what a dead leader left behind is no failure of the service
-        message = f"it did not listen on {self.service.bind} for {sight.age:.0f} s and was ended"
-        _note_failure(self.files, f"{self.service.name}: {message}", _attempt_digest(self.service))
+        bind, age = self.service.bind, sight.age
+        problem = self.noted(f"it did not listen on {bind} for {age:.0f} s and was ended")
         if self.hook:
-            raise Problem(message)
+            raise problem
 
     def start(self, lock: int) -> Result:
         """Take the lifetime lock and spawn; then wait for the port."""
@@ -1710,7 +1773,8 @@ class _Run:
         if signal.getsignal(signal.SIGCHLD) == signal.SIG_IGN:
             signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # else each child seems to have exited 0
         try:
-            argv = command_line(self.service)
+            service = expanded(self.service)
+            argv = command_line(service)
         except Problem as problem:
             self.fail(str(problem))
         life = _take_lifetime_lock(self.files)
@@ -1723,9 +1787,11 @@ class _Run:
             try:
                 # Blank, and of full length: the child's own record then needs no new block.
                 os.pwrite(life, b" " * (RECORD_BYTES - 1) + b"\n", 0)
-                child = _spawn(self.service, argv, life, log)
+                child = _spawn(service, argv, life, log)
             except (OSError, subprocess.SubprocessError) as error:
                 why = error.strerror if isinstance(error, OSError) else str(error)
+                if not os.path.isdir(service.cwd):
+                    why = f"its cwd {printable(service.cwd)} is no directory"
                 self.fail(f"cannot run {printable(argv[0])}: {why}")
             finally:
                 os.close(log)
@@ -2100,7 +2166,7 @@ class _Arguments:
         known = {service.name: service for service in config.services}
         if not adhoc and "--pidfile" not in self.values:
             if named is None:
-                return config.services if config.here else []
+                return config.kept_alive
             if named not in known:
                 have = ", ".join(known) or "none"
                 raise UsageError(f"no service {named} in {printable(config.path)}; have: {have}")
@@ -2115,6 +2181,7 @@ class _Arguments:
                 env=base.env,
                 cwd=base.cwd,
                 start_timeout=base.start_timeout,
+                autostart=base.autostart,
                 stamp=base.stamp,
             )
         ]
@@ -2241,7 +2308,12 @@ def _hook_pass(state: str, config: str) -> int:
             # Long enough to see one that hangs, and to end it.
             timeout = service.start_timeout + 2 * HUNG_S
             ensure(service, state, timeout=timeout, hook=True, deep=deep)
+        except NotYet as problem:
+            return problem.exit_code
         except Problem as problem:
+            if not any(is_stopped(one) or read_failure(one) for one in files):
+                # Of what kept it from even looking, the prompt hears here.
+                _note_failure(files[0], str(problem), _attempt_digest(service))
             return problem.exit_code
         finally:
             for one in files:
@@ -2250,7 +2322,7 @@ def _hook_pass(state: str, config: str) -> int:
                 _touch(one.life, began)
         return 0
 
-    return _each(known.services if known.here else [], run)
+    return _each(known.kept_alive, run)
 
 
 def _deep_is_due(files: list[Files]) -> bool:

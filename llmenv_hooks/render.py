@@ -106,7 +106,7 @@ def hook(shell: str, *, proc: bool | None = None) -> str:
         config_fail=os.path.join(state, ensure.CONFIG_FAIL),
         gone=f"{missing} is gone; reinstall llmenv-hooks or remove its line from your rc file",
         exports=exports(config),
-        services=[_paths(one, state) for one in config.services] if config.here else [],
+        services=[_paths(one, state) for one in config.kept_alive],
         interval=str(INTERVAL_S if proc else INTERVAL_WITHOUT_PROC_S),
         proc=proc,
     )

@@ -1,0 +1,179 @@
+"""Several services in one config, and what their values may say: autostart, `~` and `${NAME}`."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+from daemons import STUB, World, free_port, wait_until
+from shells import SHELLS, Shell, hook_text
+
+from llmenv_hooks import ensure
+
+if TYPE_CHECKING:
+    import subprocess
+    from collections.abc import Iterator
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> Iterator[World]:
+    with World(tmp_path / "w") as made:
+        made.write_config()
+        yield made
+
+
+def add(world: World, name: str, *lines: str, modes: str = "") -> Path:
+    """Add the service *name*, a stub with an oracle of its own, to the config; that oracle."""
+    oracle = world.root / name
+    oracle.mkdir()
+    bind = f"127.0.0.1:{free_port()}"
+    words = [sys.executable, "-I", "-S", str(STUB), str(oracle), bind, *modes.split()]
+    text = f"[services.{name}]\ncommand = {words!r}\nbind = '{bind}'\nbridge = false\n"
+    with world.config.open("a") as file:
+        file.write(text + "\n".join(lines) + "\n")
+    return oracle
+
+
+def listening(oracle: Path) -> bool:
+    return (oracle / "listening").exists()
+
+
+def llmenv(world: World, *words: str) -> subprocess.CompletedProcess[str]:
+    return world.run([sys.executable, "-m", "llmenv_hooks", *words])
+
+
+def test_one_that_is_slow_holds_up_no_other(world: World) -> None:
+    slow = add(world, "slow", modes="gate")
+    fails = add(world, "fails", modes="die=3")
+    third = add(world, "third")
+    asked = world.begin(world.hook_argv())
+    wait_until(lambda: listening(third) and world.told("listening"))
+    wait_until(lambda: (world.state / "fails.fail").exists())
+    assert not listening(slow)
+    assert (fails / "starts").exists()
+    assert asked.poll() is None
+    (slow / "go").touch()
+    wait_until(lambda: listening(slow))
+
+
+def test_all_are_looked_at_in_one_pass(world: World) -> None:
+    others = [add(world, f"more-{number}") for number in range(4)]
+    done = world.run(world.bare())
+    assert done.returncode == 0
+    assert all(listening(oracle) for oracle in others)
+    assert len(done.stdout.splitlines()) == 5
+    rows = llmenv(world, "status").stdout.splitlines()[1:]
+    assert [row.split()[:2] for row in rows] == [
+        ["stub", "running"],
+        *([f"more-{number}", "running"] for number in range(4)),
+    ]
+
+
+@pytest.mark.parametrize("name", SHELLS)
+def test_without_autostart_the_prompt_leaves_it_alone(world: World, name: str) -> None:
+    asked = add(world, "asked", "autostart = false")
+    assert "asked.alive" not in hook_text(world, name)
+    with Shell(name, world) as shell:
+        wait_until(world.proved)
+        shell.run()
+        assert not (asked / "starts").exists()
+        assert "LLMENV_ASKED_URL" in shell.run("env")[1]
+    assert "asked" not in world.run(world.bare()).stdout
+    assert llmenv(world, "status").returncode == 0
+    assert llmenv(world, "start", "asked").returncode == 0
+    assert listening(asked)
+
+
+def test_autostart_is_true_or_false(world: World) -> None:
+    add(world, "asked", "autostart = 1")
+    done = world.run(world.bare())
+    assert done.returncode == 2
+    assert "services.asked.autostart: want true or false" in done.stderr
+
+
+def test_the_home_and_variables_stand_for_their_values(world: World) -> None:
+    (world.home / "work").mkdir()
+    world.env["WHERE"] = str(world.home)
+    world.env["ODD"] = "$x ~ ${y} 'z'"
+    oracle = add(
+        world,
+        "more",
+        "cwd = '~/work'",
+        "env = { A = '~/a', B = 'x${WHERE}${ODD}y', C = '$WHERE ~ $${WHERE} a~/b', D = '~user' }",
+    )
+    done = world.run(world.bare("--service", "more"))
+    assert (done.returncode, done.stderr) == (0, "")
+    pid = (oracle / "listening").read_text().strip()
+    assert os.readlink(f"/proc/{pid}/cwd") == str(world.home / "work")
+    raw = Path(f"/proc/{pid}/environ").read_text().split("\0")
+    env = dict(line.split("=", 1) for line in raw if line)
+    assert env["A"] == f"{world.home}/a"
+    assert env["B"] == f"x{world.home}{world.env['ODD']}y"
+    assert env["C"] == "$WHERE ~ ${WHERE} a~/b"
+    assert env["D"] == "~user"
+
+
+def test_words_of_a_command_are_expanded_and_in_every_shell_it_is_the_same_service(
+    world: World,
+) -> None:
+    text = world.config.read_text().replace(str(world.oracle), "${ORACLE}")
+    world.config.write_text(text)
+    world.env["ORACLE"] = str(world.oracle)
+    assert world.run(world.bare()).returncode == 0
+    pid = world.check()
+    del world.env["ORACLE"]
+    assert world.run(world.bare()).stdout == f"stub already-running pid={pid}\n"
+
+
+def test_a_variable_that_is_not_set_concerns_one_service_only(world: World) -> None:
+    add(world, "more", "env = { A = '${NO_SUCH}' }")
+    done = world.run(world.bare())
+    assert (done.returncode, done.stderr.count("\n")) == (1, 1)
+    assert "more: ${NO_SUCH} in the config is not set in this shell" in done.stderr
+    world.check()
+
+
+@pytest.mark.parametrize("cwd", ["${WHERE}", "~/none", "/none"])
+def test_a_directory_that_is_not_there_is_named(world: World, cwd: str) -> None:
+    world.env["WHERE"] = "relative"
+    add(world, "more", f"cwd = '{cwd}'")
+    done = world.run(world.bare("--service", "more"))
+    assert done.returncode == 1
+    assert "its cwd" in done.stderr
+    assert (cwd if cwd[0] != "~" else str(world.home / "none")) in done.stderr
+
+
+def test_a_stranger_on_the_port_is_not_taken_for_one_with_an_unset_variable(world: World) -> None:
+    assert ensure.Listener(1, os.getuid(), ["x"]).runs(ensure.Service(command=["x"], bridge=False))
+    odd = ensure.Service(command=["x", "${NO_SUCH_VARIABLE}"], bridge=False)
+    assert not ensure.Listener(1, os.getuid(), ["x", "${NO_SUCH_VARIABLE}"]).runs(odd)
+
+
+@pytest.mark.parametrize("name", SHELLS)
+def test_what_keeps_it_from_starting_at_all_is_told_at_the_prompt(world: World, name: str) -> None:
+    world.state.mkdir(parents=True, mode=0o700)
+    world.path("log").symlink_to("/dev/null")
+    with Shell(name, world) as shell:
+        said = ""
+        wait_until(lambda: world.path("fail").exists())
+
+        def told() -> bool:
+            nonlocal said
+            said += shell.run()[1]
+            return "not a regular file" in said
+
+        wait_until(told)
+        world.path("log").unlink()
+
+
+def test_a_daemon_that_forks_and_takes_its_time_is_not_ended(world: World) -> None:
+    modes = ["fork", "gate"]
+    assert world.ensure("--timeout", "0.3", modes=modes).returncode == 75
+    wait_until(lambda: len(world.told("starts")) == 2)
+    assert world.ensure("--timeout", "3", modes=modes).returncode == 75
+    world.tell("go")
+    assert world.ensure(modes=modes).returncode == 0
+    world.check(starts=2)
