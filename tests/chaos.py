@@ -19,7 +19,10 @@ import sys
 import tempfile
 import time
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 ENSURE = Path(__file__).parent.parent / "llmenv_hooks" / "ensure.py"
 DAEMON = """\
@@ -30,6 +33,19 @@ listener.bind(("127.0.0.1", int(sys.argv[1])))
 listener.listen(64)
 while True:
     listener.accept()[0].close()
+"""
+# Runs llmenv-ensure, and stops where the daemon is forked: strace can then come in, and count the
+# child's calls alone.
+STOPPING = """\
+import _posixsubprocess, os, signal, sys
+real = _posixsubprocess.fork_exec
+def fork_exec(*arguments):
+    os.kill(os.getpid(), signal.SIGSTOP)
+    return real(*arguments)
+_posixsubprocess.fork_exec = fork_exec
+sys.path.insert(0, sys.argv.pop(1))
+import ensure
+sys.exit(ensure.main())
 """
 CRITICAL_SIGNALS = ("SIGINT", "SIGTERM", "SIGHUP")
 ERRORS = {
@@ -61,10 +77,14 @@ class Call(NamedTuple):
 
 
 class Experiment(NamedTuple):
-    """What is done to one run: *inject* as strace takes it; *fatal*: the run may die of it."""
+    """What is done to one run: *inject* as strace takes it; *fatal*: the run may die of it.
+
+    *child*: strace comes in where the daemon is forked, and counts from there.
+    """
 
     inject: str
     fatal: bool
+    child: bool = False
 
 
 class Bench:
@@ -97,6 +117,29 @@ class Bench:
             timeout=40,
         )
 
+    def run_from_the_fork(self, *strace: str) -> subprocess.CompletedProcess[str]:
+        """Run it up to where the daemon is forked, and on from there under strace."""
+        stopping = [sys.executable, "-I", "-S", "-c", STOPPING, str(ENSURE.parent)]
+        with subprocess.Popen(
+            [*stopping, *self.command[4:]],
+            env=self.environment,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        ) as run:
+            status = Path(f"/proc/{run.pid}/status")
+            wait_for(lambda: "State:\tT" in status.read_text())
+            tracer = subprocess.Popen(
+                ["strace", "-f", "-q", "-b", "execve", *strace, "-p", str(run.pid)],
+                stderr=subprocess.DEVNULL,
+            )
+            wait_for(lambda: "TracerPid:\t0" not in status.read_text())
+            run.send_signal(signal.SIGCONT)
+            out, err = run.communicate(timeout=40)
+            tracer.wait(timeout=40)
+            return subprocess.CompletedProcess(run.args, run.returncode, out, err)
+
     def daemons(self) -> list[int]:
         """Return the live processes that run our daemon, whatever the files say."""
         found = []
@@ -113,9 +156,7 @@ class Bench:
     def reset(self) -> None:
         for pid in self.daemons():
             os.kill(pid, signal.SIGKILL)
-        deadline = time.monotonic() + 10
-        while self.daemons() and time.monotonic() < deadline:
-            time.sleep(0.005)
+        wait_for(lambda: not self.daemons())
         shutil.rmtree(self.home / "state", ignore_errors=True)
 
     def close(self) -> None:
@@ -123,41 +164,34 @@ class Bench:
         shutil.rmtree(self.home, ignore_errors=True)
 
     def record(self) -> tuple[list[Call], list[Call]]:
-        """Return the calls of one cold run: the parent's from its first touch of the state on,
-        and the child's before its exec.
-
-        strace counts from each process's own start, so of the child's calls only those stay whose
-        name the parent did not use before: another would hit the parent's start instead.
+        """Return the calls of a cold run: the parent's from its first touch of the state on, and
+        the child's before its exec.
         """
         self.reset()
         trace = self.home / "trace"
-        done = self.run("strace", "-f", "-b", "execve", "-o", str(trace))
+        done = self.run("strace", "-o", str(trace), "-b", "execve")
         if done.returncode:
             raise RuntimeError(f"the run to record failed: {done.stderr}")
-        counts: dict[str, collections.Counter[str]] = {}
-        parent: list[Call] = []
-        child: list[Call] = []
-        first, started = "", False
-        before: set[str] = set()
-        for line in trace.read_text(errors="replace").splitlines():
-            match = re.match(r"(\d+) +(\w+)\(", line)
-            if not match:
-                continue
-            pid, name = match.groups()
-            first = first or pid
-            index = counts.setdefault(pid, collections.Counter())[name] + 1
-            counts[pid][name] = index
-            started = started or (pid == first and str(self.state.parent) in line)
-            if not started:
-                before.add(name)
-            if started and name not in ("exit_group", "exit"):
-                (parent if pid == first else child).append(Call(name, index))
-        return parent, [call for call in child if call.name not in before]
+        lines = trace.read_text(errors="replace").splitlines()
+        touched = next(at for at, line in enumerate(lines) if str(self.state.parent) in line)
+        parent = [call for call in counted(lines)[touched:] if call.name]
+        self.reset()
+        done = self.run_from_the_fork("-o", str(trace))
+        if done.returncode:
+            raise RuntimeError(f"the run to record failed: {done.stderr}")
+        lines = trace.read_text(errors="replace").splitlines()
+        own = lines[0].split()[0]
+        children = [line.partition(" ")[2].strip() for line in lines if line.split()[0] != own]
+        return parent, [call for call in counted(children) if call.name]
 
     def violations(self, experiment: Experiment) -> list[str]:
         """Do one experiment; return what is wrong afterwards."""
         self.reset()
-        hurt = self.run("strace", "-f", "-b", "execve", "-o", os.devnull, "-e", experiment.inject)
+        options = ("-o", os.devnull, "-e", experiment.inject)
+        if experiment.child:
+            hurt = self.run_from_the_fork(*options)
+        else:
+            hurt = self.run("strace", "-f", "-b", "execve", *options)
         wrong = []
         if "Traceback" in hurt.stderr and "KeyboardInterrupt" not in hurt.stderr:
             wrong.append(f"a traceback: {hurt.stderr[-300:]}")
@@ -186,6 +220,24 @@ class Bench:
         return wrong
 
 
+def counted(lines: list[str]) -> list[Call]:
+    """Return the calls in the lines of one process's trace; a line that is none has no name."""
+    counts: collections.Counter[str] = collections.Counter()
+    calls = []
+    for line in lines:
+        match = re.match(r"(\w+)\(", line)
+        name = match[1] if match and match[1] not in ("exit_group", "exit") else ""
+        counts[name] += 1
+        calls.append(Call(name, counts[name]))
+    return calls
+
+
+def wait_for(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 10
+    while not condition() and time.monotonic() < deadline:
+        time.sleep(0.005)
+
+
 def kills(parent: list[Call], child: list[Call]) -> list[Experiment]:
     """Return an experiment for each call: SIGKILL at each, the gentler ones where it matters."""
     locked = next((at for at, call in enumerate(parent) if call.name == "flock"), 0)
@@ -193,18 +245,17 @@ def kills(parent: list[Call], child: list[Call]) -> list[Experiment]:
     for at, call in enumerate(parent):
         names = ("SIGKILL", *CRITICAL_SIGNALS) if at >= locked else ("SIGKILL",)
         found += [Experiment(f"inject={call.name}:signal={n}:when={call.nth}", True) for n in names]
-    mine = set(child) - set(parent)
-    found += [
-        Experiment(f"inject={c.name}:signal=SIGKILL:when={c.nth}", True) for c in sorted(mine)
+    return found + [
+        Experiment(f"inject={call.name}:signal=SIGKILL:when={call.nth}", True, child=True)
+        for call in child
     ]
-    return found
 
 
 def failures(parent: list[Call], child: list[Call]) -> list[Experiment]:
     """Return an experiment for each call and each errno that it can be made to fail with."""
-    calls = list(dict.fromkeys([*parent, *child]))
     return [
-        Experiment(f"inject={call.name}:error={error}:when={call.nth}", False)
+        Experiment(f"inject={call.name}:error={error}:when={call.nth}", False, child=calls is child)
+        for calls in (parent, child)
         for call in calls
         for error in ERRORS.get(call.name, ())
     ]
