@@ -730,10 +730,10 @@ def is_alive(pid: int) -> bool | None:
     return not (has_proc() and _start_time(pid) is None)
 
 
-def _namespace(kind: str) -> str:
+def _namespace(kind: str, pid: int | str = "self") -> str:
     try:
-        return os.readlink(f"{PROC}/self/ns/{kind}").partition("[")[2].rstrip("]")
-    except FileNotFoundError:
+        return os.readlink(f"{PROC}/{pid}/ns/{kind}").partition("[")[2].rstrip("]")
+    except OSError:
         return "-"
 
 
@@ -785,7 +785,7 @@ class Identity:
 def read_record(life: str) -> Identity | None:
     """Return the identity recorded in the file *life*, or None."""
     try:
-        return Identity.decode(_read(life))
+        return Identity.decode(_read(life, RECORD_BYTES))
     except OSError:
         return None
 
@@ -841,6 +841,7 @@ def _descriptors(pid: int) -> Iterator[tuple[str, str]]:
 def _holders(life: str) -> set[int]:
     """Return the processes that hold the lifetime lock by an inherited descriptor (Linux).
 
+    Those of a container, which we may see from its host, are not among them: they are not ours.
     proc_pid_fdinfo(5): a descriptor's `lock:` line shows the flock of its open file.
     """
     found: set[int] = set()
@@ -850,7 +851,8 @@ def _holders(life: str) -> set[int]:
         for path, _ in _descriptors(pid):
             if _same_file(path, life) and pid != os.getpid():
                 info = _proc(pid, "fdinfo", os.path.basename(path))
-                if b"FLOCK" in info and b"WRITE" in info:
+                ours = _namespace("pid", pid) == _namespace("pid")
+                if ours and b"FLOCK" in info and b"WRITE" in info:
                     found.add(pid)
     return found
 
@@ -1219,7 +1221,7 @@ def look(service: Service, files: Files) -> Sight:
         return Sight("starting", record.pid if record and lives else None, _silence(record, files))
     bare = _bare_pid(files, record)
     if probe(service.host, service.port):
-        return Sight("up", bare) if bare else _who_answers(service)
+        return _who_answers(service, bare)
     if bare:
         return Sight("bare", bare, time.time() - os.stat(files.pid).st_mtime)
     return Sight("down")
@@ -1249,8 +1251,10 @@ def _bare_pid(files: Files, record: Identity | None) -> int | None:
         return None
 
 
-def _who_answers(service: Service) -> Sight:
-    who = find_listener(service)
+def _who_answers(service: Service, bare: int | None) -> Sight:
+    who = find_listener(service, bare)
+    if bare and (who is None or who.pid is None or who.pid in _descendants({bare})):
+        return Sight("up", bare)
     if who and who.uid == os.getuid() and who.runs(service):
         return Sight("adopted", who.pid)
     if who and who.uid == 0 and os.getuid() != 0:

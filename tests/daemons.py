@@ -10,6 +10,7 @@ import socket
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn, TypeVar
 
@@ -111,13 +112,17 @@ def processes_with(marker: str) -> list[int]:
 def holders(path: Path) -> list[int]:
     """Return the processes that have *path* open."""
     found = []
-    for link in Path("/proc").glob("[0-9]*/fd/*"):
-        try:
-            if os.path.samefile(link, path):
-                found.append(int(link.parts[2]))
-        except OSError:
-            continue
+    for pid in filter(str.isdigit, os.listdir("/proc")):
+        with suppress(OSError):  # it may be gone
+            if any(_same(link, path) for link in Path(f"/proc/{pid}/fd").iterdir()):
+                found.append(int(pid))
     return found
+
+
+def _same(link: Path, path: Path) -> bool:
+    with suppress(OSError):
+        return os.path.samefile(link, path)
+    return False
 
 
 # Runs ensure.py's main and sends it a signal before or after its Nth call of one function.

@@ -761,6 +761,17 @@ def test_a_stranger_on_every_address_is_named_too(world: World) -> None:
     assert world.told("starts") == []
 
 
+def test_a_pidfile_written_by_hand_does_not_make_a_stranger_ours(world: World) -> None:
+    """Found by the random lives of model.py: the port's owner has to be the one it names."""
+    other = world.begin([PYTHON, "-I", "-S", "-c", "input()"], stdin=subprocess.PIPE)
+    world.state.mkdir(parents=True, mode=0o700)
+    world.path("pid").write_text(f"{other.pid}\n")
+    with socket.create_server(("127.0.0.1", world.port)):
+        one_line(world.ensure(), 1, f"pid {os.getpid()}", world.bind)
+    assert world.pidfile() == other.pid
+    assert other.poll() is None
+
+
 def test_a_stranger_that_takes_the_port_during_a_start_is_not_published(world: World) -> None:
     caller = world.begin(world.argv("--timeout", "60", modes=["gate"]))
     wait_until(lambda: world.told("starts"))
