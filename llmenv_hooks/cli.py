@@ -94,7 +94,7 @@ def hook(shell: Shell) -> None:
 
 @app.command()
 def export(shell: Shell) -> None:
-    """Print the URLs as assignments to LLMENV_*URL, in the language of SHELL."""
+    """Print the assignments of the LLMENV_*URL variables for SHELL."""
     sys.stdout.buffer.write(os.fsencode(render.export(shell)))
 
 
@@ -128,7 +128,8 @@ def _row(service: ensure.Service, config: ensure.Config) -> dict[str, object]:
 
 
 def _print_table(rows: list[dict[str, object]]) -> None:
-    table = Table(box=None, pad_edge=False)
+    titles = None if os.environ.get("NO_COLOR") else "bold"  # rich takes only colours away
+    table = Table(box=None, pad_edge=False, header_style=titles)
     for title in ("service", "state", "pid", "address", "uptime", "url", "log"):
         table.add_column(title, no_wrap=True)
     for row in rows:

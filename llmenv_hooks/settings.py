@@ -10,7 +10,6 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated
 
-import jinja2
 import typer
 
 from llmenv_hooks import ensure, render, userfile
@@ -89,6 +88,8 @@ def _at_a_free_port(command: list[str]) -> ensure.Service:
 
 
 def _written(service: ensure.Service) -> str:
+    import jinja2
+
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(render._templates()),
         undefined=jinja2.StrictUndefined,

@@ -17,8 +17,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 REFERENCE = Path(__file__).parent.parent / "docs" / "commands.md"
-COMMANDS = ("hook", "export", "status", "start", "stop", "restart", "logs", "init", "config")
-COMMANDS += ("config check", "config show", "config path")
+COMMANDS = (
+    *("hook", "export", "status", "start", "stop", "restart", "logs", "init"),
+    *("config", "config check", "config show", "config path"),
+)
 
 
 @pytest.fixture
