@@ -40,7 +40,7 @@ def init(
     print(f"wrote {ensure.printable(path)}: {service.name} on {service.bind}")
     print("next: `llmenv start` starts it, `llmenv install` has your shell keep it running")
     try:
-        ensure.command_line(service)
+        ensure.mcp_proxy_command()
     except ensure.Problem as problem:
         print(f"llmenv: before it can start: {problem}", file=sys.stderr)
 
@@ -52,17 +52,24 @@ def _choose_command(yes: bool) -> list[str]:
         return list(ensure.DEFAULT_COMMAND)
     question = "icm is not on PATH. Use the example memory server that comes with llmenv?"
     if not (yes or typer.confirm(question, default=True)):
-        entered = typer.prompt("The command of your MCP server (stdio)")
-        try:
-            return shlex.split(entered)
-        except ValueError as error:
-            raise ensure.Problem(f"cannot read that command: {error}; nothing written") from None
+        return _split(typer.prompt("The command of your MCP server (stdio)"))
     if find_spec("mcp") is None:
         raise ensure.Problem(
             "the example memory server needs the Python package mcp, nothing written; install icm,"
-            f" or: {shlex.quote(sys.executable)} -m pip install 'llmenv-hooks[proxy]'"
+            " or llmenv-hooks with its extra, e.g."
+            f" {shlex.quote(sys.executable)} -m pip install 'llmenv-hooks[proxy]'"
         )
     return [sys.executable, _example_server()]
+
+
+def _split(command: str) -> list[str]:
+    try:
+        words = shlex.split(command)
+    except ValueError as error:
+        raise ensure.Problem(f"cannot read that command: {error}; nothing written") from None
+    if not (words and words[0]):
+        raise ensure.Problem("that is no command; nothing written")
+    return words
 
 
 def _example_server() -> str:
@@ -130,10 +137,7 @@ def check() -> None:
 
 @app.command()
 def show() -> None:
-    """Print the config with all defaults filled in, as TOML.
-
-    The values of env are printed too, secrets among them.
-    """
+    """Print the config with all defaults filled in, as TOML."""
     config = ensure.load_config()
     print(f"# {ensure.printable(config.path)}, with all defaults")
     if config.server_host is not None:
@@ -141,10 +145,7 @@ def show() -> None:
     for service in config.services:
         print(f"\n[services.{service.name}]")
         for key in ensure._Checker.SERVICE_KEYS:
-            text = _toml(getattr(service, key))
-            if key in ("command", "cwd", "env"):
-                text = text.replace("${", "$${")  # it is expanded already
-            print(f"{key} = {text}")
+            print(f"{key} = {_toml(getattr(service, key))}")
 
 
 @app.command()

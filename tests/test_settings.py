@@ -95,7 +95,7 @@ def written(world: World) -> ensure.Service:
     text = world.config.read_text()
     VALIDATOR.validate(tomllib.loads(text))
     assert stat.S_IMODE(world.config.stat().st_mode) == 0o600
-    assert text.startswith(f"#:schema file://{settings.SCHEMA}\n#")
+    assert text.startswith(f"#:schema {settings.SCHEMA.as_uri()}\n#")
     (service,) = ensure.load_config(str(world.config)).services
     assert service.name == "memory"
     return service
@@ -223,7 +223,10 @@ def test_init_takes_a_command_of_the_users(world: World, entered: str, command: 
     assert tomllib.loads(world.config.read_text())["services"]["memory"]["command"] == command
 
 
-@pytest.mark.parametrize(("entered", "said"), [("npx 'x", "No closing quotation"), ("\4", "Abort")])
+@pytest.mark.parametrize(
+    ("entered", "said"),
+    [("npx 'x", "No closing quotation"), ("  ", "no command"), ("\4", "Abort")],
+)
 def test_init_writes_nothing_when_it_gets_no_answer(world: World, entered: str, said: str) -> None:
     child = on_a_terminal(world, "init")
     child.expect("Y/n]: ")
