@@ -17,7 +17,7 @@ import jsonschema
 import pexpect
 import pytest
 import typer
-from daemons import PYTHON, STUB, World, free_port, need, wait_until
+from daemons import PYTHON, STUB, World, need, wait_until
 from typer.testing import CliRunner
 
 from llmenv_hooks import cli, ensure, settings
@@ -538,14 +538,3 @@ def test_no_progress_line_without_a_terminal(world: World) -> None:
     world.tell("go")
     out, err = starting.communicate(timeout=20)
     assert (out, err) == (f"stub spawned pid={world.check()}\n", "")
-
-
-def test_a_port_of_the_next_service_is_not_taken(world: World) -> None:
-    """`init` looks at the port of each try, not at the first one only."""
-    install(world, "icm", "")
-    world.bind = f"127.0.0.1:{free_port()}"
-    with socket.create_server(("0.0.0.0", world.port)), socket.socket() as second:
-        second.bind(("127.0.0.1", world.port + 1))
-        second.listen()
-        assert llmenv(world, "init", "--yes").stdout.count("is taken by pid") >= 2
-    assert written(world).port > world.port + 1
