@@ -11,22 +11,43 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.console import Console
 from rich.table import Table
+from typer._completion_classes import completion_init
+from typer._completion_shared import get_completion_script
 
-from llmenv_hooks import ensure, render
+from llmenv_hooks import ensure, render, settings
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 app = typer.Typer(
+    add_completion=False,  # what typer's --install-completion does to an rc file is not undone
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
     help="Keep one shared MCP server alive from the shell prompt.",
 )
+completion_init()  # else typer calls it only with add_completion
 
-Shell = Annotated[str, typer.Argument(help="bash, zsh or fish", show_default=False)]
+
+def _complete_shell(incomplete: str) -> list[str]:
+    return [shell for shell in render.QUOTE if shell.startswith(incomplete)]
+
+
+def _complete_service(incomplete: str) -> list[str]:
+    try:
+        services = ensure.load_config().services
+    except ensure.Problem:  # nothing may be printed into the line that is being edited
+        return []
+    return [service.name for service in services if service.name.startswith(incomplete)]
+
+
+Shell = Annotated[
+    str,
+    typer.Argument(metavar="SHELL", help="bash, zsh or fish", autocompletion=_complete_shell),
+]
 Name = Annotated[
-    str | None, typer.Argument(metavar="[SERVICE]", help="default: all", show_default=False)
+    str | None,
+    typer.Argument(metavar="SERVICE", help="default: all", autocompletion=_complete_service),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print a JSON list instead of a table.")]
 
@@ -37,11 +58,30 @@ def _version(wanted: bool) -> None:
         raise typer.Exit
 
 
+def _show_completion(shell: str | None) -> None:
+    if shell:
+        names = {"prog_name": "llmenv", "complete_var": "_LLMENV_COMPLETE"}
+        print(get_completion_script(**names, shell=render.checked(shell)))
+        if shell == "zsh":  # typer's, loaded from $fpath, would only answer the second TAB
+            print("[[ $funcstack[1] != _llmenv ]] || _llmenv_completion")
+        raise typer.Exit
+
+
 @app.callback()
 def _options(
     version: Annotated[
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
     ] = False,
+    show_completion: Annotated[
+        str | None,
+        typer.Option(
+            metavar="SHELL",
+            callback=_show_completion,
+            is_eager=True,
+            help="Print the completion script of bash, zsh or fish.",
+            autocompletion=_complete_shell,
+        ),
+    ] = None,
 ) -> None:
     pass
 
@@ -54,13 +94,16 @@ def hook(shell: Shell) -> None:
 
 @app.command()
 def export(shell: Shell) -> None:
-    """Print the assignments of the LLMENV_*URL variables in the language of SHELL."""
+    """Print the assignments of the LLMENV_*URL variables for SHELL."""
     sys.stdout.buffer.write(os.fsencode(render.export(shell)))
 
 
 @app.command()
 def status(as_json: AsJson = False) -> None:
-    """Show every service; the exit status is 1 when one that should run does not."""
+    """Show every service.
+
+    The exit status is 1 when one that should run does not.
+    """
     config = ensure.load_config()
     rows = [_row(service, config) for service in config.services]
     if as_json:
@@ -86,7 +129,8 @@ def _row(service: ensure.Service, config: ensure.Config) -> dict[str, object]:
 
 
 def _print_table(rows: list[dict[str, object]]) -> None:
-    table = Table(box=None, pad_edge=False)
+    titles = None if os.environ.get("NO_COLOR") else "bold"  # rich takes only colours away
+    table = Table(box=None, pad_edge=False, header_style=titles)
     for title in ("service", "state", "pid", "address", "uptime", "url", "log"):
         table.add_column(title, no_wrap=True)
     for row in rows:
@@ -121,7 +165,10 @@ def start(name: Name = None) -> None:
 
 @app.command()
 def stop(name: Name = None) -> None:
-    """Stop one service or all; the hook leaves it alone until it is started again."""
+    """Stop one service or all.
+
+    The hook leaves it alone until it is started again.
+    """
     _each(name, _stop)
 
 
@@ -180,7 +227,9 @@ def _named(config: ensure.Config, name: str) -> ensure.Service:
 def logs(
     name: Annotated[
         str | None,
-        typer.Argument(metavar="[SERVICE]", help="default: the only one", show_default=False),
+        typer.Argument(
+            metavar="SERVICE", help="default: the only one", autocompletion=_complete_service
+        ),
     ] = None,
     lines: Annotated[int, typer.Option("-n", min=0, help="How many of the last lines.")] = 20,
     follow: Annotated[
@@ -239,3 +288,7 @@ def _written_after(path: str, offset: int) -> Iterator[str]:
             yield ensure.printable(line.decode(errors="replace"), 10_000)
         if not added:
             time.sleep(0.1)
+
+
+app.command()(settings.init)
+app.add_typer(settings.app, name="config")

@@ -17,7 +17,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 REFERENCE = Path(__file__).parent.parent / "docs" / "commands.md"
-COMMANDS = ("hook", "export", "status", "start", "stop", "restart", "logs")
+COMMANDS = (
+    *("hook", "export", "status", "start", "stop", "restart", "logs", "init"),
+    *("config", "config check", "config show", "config path"),
+)
 
 
 @pytest.fixture
@@ -219,7 +222,7 @@ def reference(world: World) -> str:
     """Return the reference page as the program describes itself."""
     world.env |= {"COLUMNS": "80", "NO_COLOR": "1", "TERM": "dumb"}
     parts = ["# Commands\n\nGenerated from `--help`; `UPDATE=1 make test` writes it anew.\n"]
-    for words in ((), *((command,) for command in COMMANDS)):
+    for words in ((), *(command.split() for command in COMMANDS)):
         text = llmenv(world, *words, "--help").stdout
         title = " ".join(("llmenv", *words))
         parts.append(f"## {title}\n\n```\n{re.sub(r' +$', '', text, flags=re.M).strip()}\n```\n")

@@ -24,6 +24,8 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (wheel,) = place.glob("*.whl")
     names = zipfile.ZipFile(wheel).namelist()
     assert {f"llmenv_hooks/templates/hook.{shell}" for shell in render.QUOTE} <= set(names)
+    carried = {"config.schema.json", "templates/config.toml", "examples/memory_server.py"}
+    assert {f"llmenv_hooks/{name}" for name in carried} <= set(names)
     assert not [name for name in names if name.startswith(("tests/", "examples/"))]
     venv.create(place / "venv", with_pip=True)
     binaries = place / "venv" / "bin"
@@ -46,6 +48,27 @@ def test_a_wheel_renders_every_hook(installed: Path, tmp_path: Path, shell: str)
     assert "__llmenv_hook" in done.stdout
     assert str(installed / "python") in done.stdout
     assert str(ROOT) not in done.stdout
+
+
+def test_init_from_a_wheel_says_what_the_example_server_needs(
+    installed: Path, tmp_path: Path
+) -> None:
+    python = installed / "python"
+    for wanted in (1, 0):
+        done = subprocess.run(
+            [str(installed / "llmenv"), "init", "--yes"],
+            env={"HOME": str(tmp_path), "PATH": "/usr/bin:/bin"},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == wanted, done
+        if wanted:
+            assert f"{python} -m pip install 'llmenv-hooks[proxy]'" in done.stderr
+            (site,) = installed.parent.glob("lib/*/site-packages")
+            (site / "mcp.py").touch()  # as good as installed, as far as init looks
+    (service,) = ensure.load_config(str(tmp_path / ".config/llmenv/config.toml")).services
+    assert service.command == [str(python), str(site / "llmenv_hooks/examples/memory_server.py")]
 
 
 def test_a_wheel_brings_llmenv_ensure(installed: Path) -> None:
