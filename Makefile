@@ -22,7 +22,7 @@ test: setup tools ## check types and style, then run all tests
 bench: setup tools ## what the hook costs at a prompt, beside nothing and direnv
 	$(BIN)/python tests/bench.py
 
-chaos: setup tools ## kill and fail llmenv-ensure at every one of its system calls (20 minutes)
+chaos: setup tools ## kill and fail llmenv-ensure at every one system call, and more (20 minutes)
 	$(BIN)/python tests/chaos.py
 
 setup: .venv/ready

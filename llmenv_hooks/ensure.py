@@ -1216,7 +1216,8 @@ def look(service: Service, files: Files) -> Sight:
         if probe(service.host, service.port):
             whose = "another realm's" if record and lives is None else ""
             return Sight("up", record.pid if record and lives else None, detail=whose)
-        if record and lives is None:
+        # A record that was destroyed names nobody: then it is who holds the lock.
+        if lives is None if record else has_proc() and not _holders(files.life):
             return Sight("elsewhere")
         return Sight("starting", record.pid if record and lives else None, _silence(record, files))
     bare = _bare_pid(files, record)

@@ -3,7 +3,8 @@
 A cold run is recorded; from the first call that names the state directory on, each call becomes
 one experiment: the same run again with a signal delivered at that call, or with that call made to
 fail.  After each, a plain `llmenv-ensure` must leave exactly one daemon, which the pidfile names,
-and nothing that blocks or litters.  `make chaos` does them all; the test suite does a stride.
+and nothing that blocks or litters.  `make chaos` does them all, and 2,000 steps of the random
+lives in model.py; the test suite does a stride of each.
 """
 
 from __future__ import annotations
@@ -20,6 +21,8 @@ import tempfile
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
+
+import model
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -262,7 +265,7 @@ def failures(parent: list[Call], child: list[Call]) -> list[Experiment]:
 
 
 def main(stride: int = 1) -> int:
-    """Run every *stride*-th experiment; print a summary; 1 if any left a violation."""
+    """Run every *stride*-th experiment and step; print a summary; 1 if any left a violation."""
     bench = Bench()
     began = time.monotonic()
     bad = 0
@@ -283,6 +286,7 @@ def main(stride: int = 1) -> int:
             bad += wrong
     finally:
         bench.close()
+    print(f"random lives: {model.live(1 + 49 // stride, 40)} steps, 0 violations", flush=True)
     print(f"took {time.monotonic() - began:.0f} s")
     return 1 if bad else 0
 

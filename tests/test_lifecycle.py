@@ -1,8 +1,8 @@
 """The life cycle from birth to death: cases 1-40 of the research, each by the name of its number.
 
 The exit statuses are DESIGN.md's (0, 1, 2, 75), not the research's.  Where a case is missing, it
-is tested elsewhere (2, 22, 38: test_ensure_alone.py; 6: chaos.py) or cannot be told from what
-no protocol can prevent (35: a daemon that listens and then dies was up).
+is tested elsewhere (2, 22, 38: test_ensure_alone.py; 61, no process left: chaos.py) or cannot be
+told from what no protocol can prevent (35: a daemon that listens and then dies was up).
 """
 
 from __future__ import annotations
@@ -557,7 +557,8 @@ def test_case_31_a_daemon_that_was_started_by_hand_is_adopted(world: World) -> N
 def test_case_32_only_the_daemon_holds_the_lifetime_lock(world: World) -> None:
     pid = world.up()
     assert holders(world.path("life")) == [pid]
-    assert holders(world.path("log")) == [pid, pid]  # stdout and stderr
+    assert holders(world.path("log")) == [pid]
+    assert {os.readlink(f"/proc/{pid}/fd/{fd}") for fd in (1, 2)} == {str(world.path("log"))}
 
 
 # --- readiness and port ---
