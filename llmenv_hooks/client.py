@@ -253,7 +253,7 @@ def _decoded(content: bytes | None) -> tuple[bytes, str | None]:
 
 
 def client(
-    agent: Annotated[str | None, typer.Argument(help=", ".join(AGENTS), show_default=False)] = None,
+    agent: Annotated[str | None, typer.Argument(metavar="AGENT", help=", ".join(AGENTS))] = None,
     write: Annotated[bool, typer.Option("--write", help="Merge it into the agent's file.")] = False,
     remove: Annotated[
         bool, typer.Option("--remove", help="Take it out of the agent's file again.")

@@ -63,7 +63,7 @@ def _toml_put(text: str | None, path: Sequence[str], value: object) -> str:
     end = block if text.endswith("\n") else newline + block.removesuffix(newline)
     try:
         _toml_read(text + newline + end)
-    except Unreadable:  # an inline table, which takes no more from outside; may lose a blank
+    except Unreadable:  # an inline table, which takes no more from outside
         _toml_holder(document, path)[path[-1]] = value
         return str(document.as_string())
     return text + newline + end

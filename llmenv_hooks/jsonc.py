@@ -94,6 +94,12 @@ class _Document:
         """Return the end of what stands before *at*, be it a comment."""
         return len(self.text[:at].rstrip(_BLANK))
 
+    def ends_in_line_comment(self, end: int) -> bool:
+        """True when a comment up to the end of its line is what stands before *end*."""
+        code = len(self.plain[:end].rstrip(_BLANK))
+        comments = [found[0] for found in _COMMENT.finditer(self.text, code, end)]
+        return bool(comments) and comments[-1].startswith("//")
+
     def indent(self, at: int) -> str:
         """Return the blanks at the beginning of the line of *at*."""
         line = self.text[self.text.rfind("\n", 0, at) + 1 : at]
@@ -202,11 +208,15 @@ def _was_made(text: str, holder: _Object, member: _Member) -> bool:
 
 
 def _without(document: _Document, holder: _Object, member: _Member) -> str:
-    text, begin = document.text, document.behind(member.start)
-    comma = document.comma(member.end)
-    if comma is not None:
-        return text[:begin] + text[comma + 1 :]
+    text, begin, end = document.text, document.behind(member.start), member.end
+    comma = document.comma(end)
+    end = end if comma is None else comma + 1
+    blank = text[end : len(text) - len(text[end:].lstrip(_BLANK))]
+    if document.ends_in_line_comment(begin) and "\n" not in blank:
+        begin = member.start  # or what comes next would be in that comment
+    kept = text[:begin]
     index = holder.members.index(member)
-    comma = document.comma(holder.members[index - 1].end) if index else None
-    kept = text[:begin] if comma is None else text[:comma] + text[comma + 1 : begin]
-    return kept + text[member.end :]
+    previous = document.comma(holder.members[index - 1].end) if index else None
+    if comma is None and previous is not None:
+        kept = text[:previous] + text[previous + 1 : begin]
+    return kept + text[end:]
