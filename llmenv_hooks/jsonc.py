@@ -9,7 +9,9 @@ the agents do, jsonc-edit needs Node.
 
 from __future__ import annotations
 
+import functools
 import json
+import operator
 import re
 from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 
@@ -182,8 +184,10 @@ def drop(text: str, path: Sequence[str]) -> str | None:
     """
     document = _Document(text)
     at = document.root
+    if at == len(text):
+        return text
     chain = []
-    for key in path if at < len(text) else ():
+    for key in path:
         holder = document.object(at)
         member = holder.find(key)
         if member is None:
@@ -194,11 +198,11 @@ def drop(text: str, path: Sequence[str]) -> str | None:
         holder, member = chain.pop()
         if not _was_made(text, holder, member):
             return _without(document, holder, member)
-        rest = text[: holder.start] + text[holder.close + 1 :]
-        if not chain:
-            whole = "\n" in text[holder.start : member.start] and not rest.strip(_BLANK)
-            return None if whole else rest
-    return text
+    value = functools.reduce(operator.getitem, path, document.value)
+    for before in (None, text[: holder.start] + text[holder.close + 1 :]):
+        if put(before, path, value) == text:
+            return before
+    return text[: holder.start + 1] + text[holder.close :]
 
 
 def _was_made(text: str, holder: _Object, member: _Member) -> bool:

@@ -479,6 +479,29 @@ def test_the_table(home: Home) -> None:
     assert list(table(project=True)) == [name for name in AGENTS if name != "windsurf"]
 
 
+@pytest.mark.parametrize(
+    ("text", "left"),
+    [
+        # As an agent may write it anew: an empty object is what each of them can read.
+        ('{\n    "mcpServers": {\n        "memory": {\n            "url": "URL"\n', "{}"),
+        ('{ "mcpServers": { "memory": { "url": "URL" } } }\n', "{}\n"),
+        ('// mine\n{\n  "mcpServers": { "memory": { "url": "URL" } }\n}\n', "// mine\n{}\n"),
+        ('{"a": 1, "mcpServers": {"memory": {"url": "URL"}}}', '{"a": 1, "mcpServers": {}}'),
+        (
+            '{"mcpServers": {\n"memory": {"url": "URL"}, // c\n"x": {}}}',
+            '{"mcpServers": { // c\n"x": {}}}',
+        ),
+    ],
+)
+def test_what_is_removed_from_a_file_that_was_written_anew(
+    home: Home, text: str, left: str
+) -> None:
+    text += "        }\n    }\n}" * text.endswith('"URL"\n')
+    path = home.put("cursor", text.replace("URL", URLS["memory"]).encode())
+    home("cursor", "remove")
+    assert path.read_text() == left
+
+
 # --- the command itself ---------------------------------------------------------------------------
 
 
