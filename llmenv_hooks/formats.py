@@ -52,31 +52,39 @@ def _toml_put(text: str | None, path: Sequence[str], value: object) -> str:
     A text with no newline at its end stays without, so that `_toml_drop` knows what to take back.
     """
     document = _toml_read(text or "")
-    if not isinstance(value, dict):
+    if isinstance(value, dict):
+        added = _toml_appended(text, path, value)
+        try:
+            _toml_read(added)
+        except Unreadable:  # an inline table, which takes no more from outside
+            _toml_holder(document, path)[path[-1]] = value
+        else:
+            return added
+    else:
         _toml_holder(document, path)[path[-1]] = value
-        return str(document.as_string())
+    return str(document.as_string())
+
+
+def _toml_appended(text: str | None, path: Sequence[str], value: dict[str, Any]) -> str:
     newline = _newline(text or "")
-    lines = [f"[{'.'.join(path)}]", *(f"{key} = {json.dumps(value[key])}" for key in value), ""]
-    block = newline.join(lines)
+    lines = [f"[{'.'.join(path)}]", *(f"{key} = {json.dumps(str(value[key]))}" for key in value)]
+    table = newline.join(lines)
     if text is None:
-        return block
-    end = block if text.endswith("\n") else newline + block.removesuffix(newline)
-    try:
-        _toml_read(text + newline + end)
-    except Unreadable:  # an inline table, which takes no more from outside
-        _toml_holder(document, path)[path[-1]] = value
-        return str(document.as_string())
-    return text + newline + end
+        return table + newline
+    return text + (newline + table + newline if text.endswith("\n") else newline * 2 + table)
 
 
 def _toml_drop(text: str, path: Sequence[str]) -> str | None:
     document = _toml_read(text)
-    del _toml_holder(document, path)[path[-1]]
-    left = str(document.as_string())
-    newline = _newline(text)
-    if text.startswith(left) and left.removesuffix(newline).endswith("\n"):
-        left = left.removesuffix(newline if text.endswith("\n") else newline * 2)
-    return left or (None if text.endswith("\n") else left)
+    holder = _toml_holder(document, path)
+    table, newline = dict(holder[path[-1]]), _newline(text)
+    # What was appended is cut off: tomlkit may take an empty [mcp_servers] with it.
+    once = text[: text.rfind(f"[{'.'.join(path)}]")].removesuffix(newline)
+    for before in (None, once, once.removesuffix(newline)):
+        if _toml_appended(before, path, table) == text:
+            return before
+    del holder[path[-1]]
+    return str(document.as_string())
 
 
 def _toml_holder(document: Any, path: Sequence[str]) -> Any:

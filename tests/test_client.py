@@ -78,6 +78,7 @@ TOML_TEXTS = {
     "others, then more": '[mcp_servers.x]\ncommand = "y"\n\n\n[tui]\ntheme = "[z]"\n',
     "comments": '# mine\nmodel = "m" # one\n\n# [mcp_servers.memory]\n[[aot]]\na = 1\n# the end\n',
     "parent": "[mcp_servers]\n",
+    "parent behind": "[mcp_servers.x.env]\na = 1\n[tui]\n[mcp_servers] # mine\n",
     "dotted": 'mcp_servers.x.command = "y"\n',
     "no final newline": 'model = "m" # one',
 }
