@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-import random
+import secrets
 import shutil
 import signal
 import socket
@@ -63,7 +63,7 @@ def free_port(host: str = "127.0.0.1") -> int:
     """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     while True:
-        port = random.randrange(10001, 32000)
+        port = 10001 + secrets.randbelow(22000)  # `random` is seeded by hypothesis
         with socket.socket(family) as sock:
             try:
                 sock.bind((host, port))

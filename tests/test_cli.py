@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 REFERENCE = Path(__file__).parent.parent / "docs" / "commands.md"
 COMMANDS = (
-    *("hook", "export", "status", "start", "stop", "restart", "logs", "init"),
+    *("hook", "export", "status", "start", "stop", "restart", "logs", "init", "client"),
     *("config", "config check", "config show", "config path"),
 )
 
