@@ -9,24 +9,34 @@ if [[ $- == *i* && -z ${LLMENV_DISABLE-} ]]; then
 
 {% if services %}
 
-    # At each prompt: builtin tests alone while all is well.
+    # At each prompt, with the status as $1: builtin tests alone while all is well. Bash copies a
+    # function each time that it runs it, so what is seldom needed is in others.
     __llmenv_hook() {
-        \builtin local __llmenv_rc="$?"
         {
             # Both ways round, since people set SECONDS to time something.
-            [[ ${SECONDS:-0} -lt ${__llmenv_due} && ${SECONDS:-0} -ge ${__llmenv_due}-{{ interval }} ]] &&
-                [[ ! {{ config }} -nt {{ services[0].life }} ]] &&
-{% for service in services %}
+            (((__llmenv_now = ${SECONDS:-0}) < __llmenv_due && __llmenv_now >= __llmenv_due - {{ interval }})) &&
+                [[ ! {{ config }} -nt {{ services[0].life }} ]] && {
 {% if proc %}
                 # The daemon holds this file open: the link leads to its own descriptor.
-                [[ {% for link, file in service.proofs %}{{ link }} -ef {{ file }}{% if not loop.last %} || {% endif %}{% endfor %} ]]{% else %}
-                __llmenv_lives {{ service.pid }} {{ service.proofs[0][0] }} {{ service.life }}{% endif %}{% if not loop.last %} &&{% endif %}
+                [[ {% for service in services %}{{ service.proofs[0][0] }} -ef {{ service.life }}{% if not loop.last %} && {% endif %}{% endfor %} ]] ||
+                    __llmenv_lives
+{% else %}
+                {%+ for service in services %}__llmenv_lives {{ service.pid }} {{ service.proofs[0][0] }} {{ service.life }}{% if not loop.last %} && {% endif %}{% endfor %}
 
-{% endfor %}
+{% endif %}
+            }
         } || __llmenv_wake
-        \builtin return "${__llmenv_rc}"
+        \builtin return "${1-0}"
     }
-{% if not proc %}
+{% if proc %}
+
+    # Are all alive, those too that closed the lock and hold their log, or have this host's files?
+    __llmenv_lives() {
+{% for service in services %}
+        [[ {% for link, file in service.proofs %}{{ link }} -ef {{ file }}{% if not loop.last %} || {% endif %}{% endfor %} ]] || \builtin return 1
+{% endfor %}
+    }
+{% else %}
 
     # Without /proc: is the pid in file $1 alive, or the service stopped on purpose ($2 is $3)?
     __llmenv_lives() {
@@ -94,11 +104,11 @@ if [[ $- == *i* && -z ${LLMENV_DISABLE-} ]]; then
         elif [[ ${__llmenv_flags} == *r* ]]; then
             \builtin printf 'llmenv: no hook in this shell: PROMPT_COMMAND is readonly\n' >&2
         elif [[ ${__llmenv_flags} == *a* ]] && ((BASH_VERSINFO[0] * 100 + BASH_VERSINFO[1] >= 501)); then
-            PROMPT_COMMAND+=('__llmenv_hook && :')
+            PROMPT_COMMAND+=('__llmenv_hook "$?" && :')
         else
             # An older bash runs the first element alone, which is what this means for an array.
             # shellcheck disable=SC2128,SC2178
-            PROMPT_COMMAND="${PROMPT_COMMAND:+${PROMPT_COMMAND}${__llmenv_line}}__llmenv_hook && :"
+            PROMPT_COMMAND="${PROMPT_COMMAND:+${PROMPT_COMMAND}${__llmenv_line}}__llmenv_hook \"\$?\" && :"
         fi
     }
     __llmenv_install

@@ -12,17 +12,11 @@ if status is-interactive; and test -z "$LLMENV_DISABLE"
 {% if proc %}
         # The seconds since boot: the one clock that can be read without a substitution.
         builtin read -d ' ' -l __llmenv_now __llmenv_rest </proc/uptime
-        and builtin test $__llmenv_now -lt $__llmenv_due
-        and builtin test ! {{ config }} -nt {{ services[0].life }}
-{% for service in services %}
-        and begin
-            # The daemon holds this file open: the link leads to its own descriptor. To fish 3.6
-            # two files that are both missing are the same, hence the -e.
-{% for link, file in service.proofs %}
-            {%+ if not loop.first %}or {% endif %}builtin test -e {{ link }} -a {{ link }} -ef {{ file }}
-{% endfor %}
-        end
-{% endfor %}
+        # The daemon holds its file open: the link leads to its own descriptor. To fish 3.6 two
+        # files that are both missing are the same, hence the -e. One test is faster than several.
+        and builtin test $__llmenv_now -lt $__llmenv_due -a ! {{ config }} -nt {{ services[0].life }}{% for service in services %} -a -e {{ service.life }} -a {{ service.proofs[0][0] }} -ef {{ service.life }}{% endfor %}
+
+        or __llmenv_lives $__llmenv_now
         or __llmenv_wake $__llmenv_now
 {% else %}
         # Without /proc no builtin can ask for a process: the helper looks every few seconds.
@@ -32,6 +26,20 @@ if status is-interactive; and test -z "$LLMENV_DISABLE"
 {% endif %}
     end
 
+{% if proc %}
+    # Are all alive, those too that closed the lock and hold their log, or have this host's files?
+    function __llmenv_lives
+        builtin test $argv[1] -lt $__llmenv_due -a ! {{ config }} -nt {{ services[0].life }}
+{% for service in services %}
+        and begin
+{% for link, file in service.proofs %}
+            {%+ if not loop.first %}or {% endif %}builtin test -e {{ link }} -a {{ link }} -ef {{ file }}
+{% endfor %}
+        end
+{% endfor %}
+    end
+
+{% endif %}
     # Something is not well, or it is time for the deep check: say what failed, start the helper.
     function __llmenv_wake
         test -z "$LLMENV_DISABLE"

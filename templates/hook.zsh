@@ -15,16 +15,16 @@ if [[ -o interactive && -z ${LLMENV_DISABLE-} ]]; then
     # zsh itself keeps $?, $pipestatus and $_ around it.
     __llmenv_hook() {
         # Both ways round, since people set SECONDS to time something.
-        [[ ${SECONDS:-0} -lt $__llmenv_due && ${SECONDS:-0} -ge $__llmenv_due-{{ interval }} &&
-            ! {{ config }} -nt {{ services[0].life }} ]] &&
+        (( ${SECONDS:-0} < __llmenv_due && ${SECONDS:-0} >= __llmenv_due - {{ interval }} )) &&
+            [[ ! {{ config }} -nt {{ services[0].life }} ]] &&
 {% for service in services %}
 {% if proc %}
             # The daemon holds this file open: the link leads to its own descriptor.
             [[ {% for link, file in service.proofs %}{{ link }} -ef {{ file }}{% if not loop.last %} || {% endif %}{% endfor %} ]]{% else %}
-            __llmenv_lives {{ service.pid }} {{ service.proofs[0][0] }} {{ service.life }}{% endif %} &&
+            __llmenv_lives {{ service.pid }} {{ service.proofs[0][0] }} {{ service.life }}{% endif %}{% if loop.last %} ||{% else %} &&{% endif %}
+
 {% endfor %}
-            builtin return 0
-        __llmenv_wake
+            __llmenv_wake
     }
 {% if not proc %}
 
