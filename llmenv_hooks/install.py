@@ -30,7 +30,7 @@ _EVAL = re.compile(rb"^[^#\n]*\bllmenv hook\b", re.M)
 
 Shell = Annotated[
     str | None,
-    typer.Argument(metavar="[SHELL]", help="bash, zsh or fish", show_default=False),
+    typer.Argument(metavar="SHELL", help="bash, zsh or fish", show_default=False),
 ]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Show the changes as a diff, make none.")]
 
@@ -106,14 +106,15 @@ def _tell_of_eval(shell: str) -> None:
     for path in paths:
         content = userfile.load(path) or b""
         if found := _EVAL.search(content):
-            place = f"{ensure.printable(path)}:{content.count(b'\n', 0, found.start()) + 1}"
+            number = content.count(b"\n", 0, found.start()) + 1
+            place = f"{ensure.printable(path)}:{number}"
             print(f"{place} runs `llmenv hook` too, which is slower; that line can go")
 
 
 def uninstall(
     shell: Annotated[
         str | None,
-        typer.Argument(metavar="[SHELL]", help="default: all", show_default=False),
+        typer.Argument(metavar="SHELL", help="default: all", show_default=False),
     ] = None,
 ) -> None:
     """Take out what `install` put in; the rc file is again what it was, byte for byte."""
@@ -140,9 +141,7 @@ def uninstall(
             os.unlink(static_path(name, state))
             found = True
     if not found:
-        print(
-            "llmenv is not installed in any rc file" if not shell else f"not installed in {shell}"
-        )
+        print(f"llmenv is not installed in {shell or 'any shell'}, nothing changed")
 
 
 def _detected() -> str:
