@@ -27,6 +27,7 @@ _BLOCK = re.compile(
     rb"^%b[ \t\r]*\n(?P<body>(?:(?!%b).*\n)*?)%b[ \t\r]*(?:\n|\Z)" % (BEGIN, BEGIN, END), re.M
 )
 _EVAL = re.compile(rb"^[^#\n]*\bllmenv hook\b", re.M)
+_SLOWER = "runs `llmenv hook` too, which is slower; that line can go"
 
 Shell = Annotated[
     str | None,
@@ -44,13 +45,15 @@ def rc_files(shell: str) -> list[str]:
         config = os.environ.get("XDG_CONFIG_HOME", "")
         base = config if os.path.isabs(config) else os.path.join(home, ".config")
         return [os.path.join(base, "fish", "conf.d", "llmenv.fish")]
-    files = [os.path.join(home, ".bashrc")]
+    bashrc = os.path.join(home, ".bashrc")
     if sys.platform == "darwin":
         # A terminal there opens login shells. A new .bash_profile would hide the other two.
         names = (".bash_profile", ".bash_login", ".profile")
         login = [os.path.join(home, name) for name in names]
-        files.append(next((path for path in login if os.path.lexists(path)), login[0]))
-    return files
+        path = next((path for path in login if os.path.lexists(path)), login[0])
+        if os.path.realpath(path) != os.path.realpath(bashrc):
+            return [bashrc, path]
+    return [bashrc]
 
 
 def static_path(shell: str, state: str) -> str:
@@ -71,14 +74,12 @@ def install(shell: Shell = None, dry_run: DryRun = False) -> None:
     shell = render.checked(shell) if shell else _detected()
     state, config = ensure.state_dir(), ensure.config_path()
     line = _line(shell, static_path(shell, state))
-    edits = []
-    for path in rc_files(shell):
-        old = userfile.load(path)
-        edits.append((path, old, _with_block(path, old, line)))
+    files = [(path, userfile.load(path)) for path in rc_files(shell)]
+    edits = [(path, old, _with_block(path, old, line)) for path, old in files]
     if dry_run:
         render.static(shell, static_path(shell, state), state, config)  # or say what is wrong
         shown = "".join(userfile.diff(*edit) for edit in edits)
-        print(shown or "llmenv is installed already, nothing would change", end="\n" * (not shown))
+        print(shown.rstrip("\n") or "llmenv is installed already, nothing would change")
         return
     _write_static(shell, state, config)
     for path, old, new in edits:
@@ -107,17 +108,14 @@ def _tell_of_eval(shell: str) -> None:
         content = userfile.load(path) or b""
         if found := _EVAL.search(content):
             number = content.count(b"\n", 0, found.start()) + 1
-            place = f"{ensure.printable(path)}:{number}"
-            print(f"{place} runs `llmenv hook` too, which is slower; that line can go")
+            print(f"{ensure.printable(path)}:{number}", _SLOWER)
 
 
-def uninstall(
-    shell: Annotated[
-        str | None,
-        typer.Argument(metavar="SHELL", help="default: all", show_default=False),
-    ] = None,
-) -> None:
-    """Take out what `install` put in; the rc file is again what it was, byte for byte."""
+def uninstall(shell: Shell = None) -> None:
+    """Take out what install put in; the rc file is again what it was.
+
+    Without SHELL it is taken out of the rc files of all shells.
+    """
     state = ensure.state_dir()
     found = False
     for name in [render.checked(shell)] if shell else render.QUOTE:
@@ -126,17 +124,12 @@ def uninstall(
             if old is None or not has_block(old):
                 continue
             new = _without_block(old)
-            try:
-                if new is None:
-                    userfile.remove(path, old)
-                else:
-                    userfile.replace(path, old, new)
-            except ensure.Problem as problem:
-                lines = f"{BEGIN.decode()} to {END.decode()}"
-                raise ensure.Problem(f"{problem}; take out by hand: {lines}") from None
+            if new is None:
+                userfile.remove(path, old)
+            else:
+                userfile.replace(path, old, new)
+            print("removed" if new is None else "took the block out of", ensure.printable(path))
             found = True
-            did = "removed" if new is None else "took the block out of"
-            print(f"{did} {ensure.printable(path)}")
         with contextlib.suppress(FileNotFoundError):
             os.unlink(static_path(name, state))
             found = True
@@ -188,6 +181,8 @@ def _with_block(path: str, old: bytes | None, line: bytes) -> bytes:
     if found:
         undo = next((u for u in (_WITH_NEWLINE, _WITH_FILE) if u in found["body"]), b" again.")
         before, after = content[: found.start()], _BLOCK.sub(b"", content[found.end() :])
+    elif line in content.splitlines():
+        return content  # added by hand, where we may not write
     else:
         torn = content and not content.endswith(b"\n")
         undo = _WITH_NEWLINE if torn else _WITH_FILE if old is None else b" again."
@@ -243,7 +238,8 @@ def _write_static(shell: str, state: str, config: str) -> None:
 
 
 if __name__ == "__main__":
-    # As static.* starts it: SHELL STATE CONFIG. What has been uninstalled meanwhile stays so.
+    # As static.* starts it, also that of an older version: SHELL STATE CONFIG. What has been
+    # uninstalled meanwhile stays so.
     ensure.detach()
     if os.path.exists(static_path(*sys.argv[1:3])):
         _write_static(*sys.argv[1:])

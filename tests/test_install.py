@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import os
 import shlex
 import stat
@@ -16,7 +18,7 @@ import shellingham  # type: ignore[import-untyped]
 from daemons import World, need, wait_until
 from shells import PROMPTS, SHELLS, Shell
 
-from llmenv_hooks import ensure, install, render
+from llmenv_hooks import cli, ensure, install, render
 
 if TYPE_CHECKING:
     import subprocess
@@ -40,27 +42,20 @@ def world(tmp_path: Path) -> Iterator[World]:
         yield made
 
 
-def llmenv(world: World, *words: str) -> subprocess.CompletedProcess[str]:
-    return world.run([*COMMAND, *words])
-
-
 def done(world: World, *words: str) -> str:
-    """Run `llmenv` with *words*, which must succeed in silence on stderr; return what it said."""
-    seen = llmenv(world, *words)
-    assert (seen.returncode, seen.stderr) == (0, ""), seen
-    return seen.stdout
+    """Run `llmenv` with *words*, which must succeed; return what it said.
 
-
-@pytest.fixture
-def here(world: World) -> Iterator[None]:
-    """Be in *world*, for the tests that would take long if each step were a process of its own."""
-    with mock.patch.dict(os.environ, world.env, clear=True):
-        yield
+    In this process, since the tests would take long if each step were one of its own.
+    """
+    said = io.StringIO()
+    with mock.patch.dict(os.environ, world.env, clear=True), contextlib.redirect_stdout(said):
+        cli.app(list(words), standalone_mode=False)
+    return said.getvalue()
 
 
 def refused(world: World, *words: str, status: int = 1) -> str:
     """Run `llmenv` with *words*, which must fail with one line; return that line."""
-    seen = llmenv(world, *words)
+    seen = world.run([*COMMAND, *words])
     assert (seen.returncode, seen.stdout) == (status, ""), seen
     (line,) = seen.stderr.splitlines()
     return line
@@ -139,9 +134,10 @@ def test_a_new_shell_starts_the_service(world: World, name: str) -> None:
 @EACH
 def test_the_hook_in_it_is_the_one_that_llmenv_hook_prints(world: World, name: str) -> None:
     done(world, "install", name)
-    hook = done(world, "hook", name)
+    hook = world.run([*COMMAND, "hook", name]).stdout
     text = static(world, name).read_text()
     text = shlex.split(text)[-1] if name == "zsh" else text
+    assert "__llmenv_hook" in hook
     assert hook in text
 
 
@@ -274,6 +270,21 @@ def test_a_renewal_keeps_the_paths_of_the_install(world: World, name: str) -> No
     assert not (world.root / "elsewhere").exists()
 
 
+@EACH
+def test_a_renewal_runs_nothing_of_the_directory_it_starts_in(world: World, name: str) -> None:
+    done(world, "install", name)
+    os.utime(static(world, name), (1, 1))
+    planted = world.root / "project" / "llmenv_hooks"
+    planted.mkdir(parents=True)
+    bad = f"open({str(world.root / 'PWNED')!r}, 'w')"
+    for path in (planted / "__init__.py", planted.parent / "jinja2.py", planted.parent / "re.py"):
+        path.write_text(bad)
+    world.env["PYTHONPATH"] = str(planted.parent)
+    silent(world.run([name, "-i", "-c", ":"], cwd=planted.parent, start_new_session=True))
+    wait_until(lambda: static(world, name).stat().st_mtime > 1)
+    assert not (world.root / "PWNED").exists()
+
+
 def test_a_wrong_config_leaves_the_old_one_until_it_is_mended(world: World) -> None:
     done(world, "install", "bash")
     text, good = static(world).read_text(), world.config.read_text()
@@ -377,17 +388,13 @@ CONTENTS = {
 }
 
 
-@pytest.mark.usefixtures("here")
 @pytest.mark.parametrize("kind", CONTENTS)
-def test_uninstall_restores_every_byte(
-    world: World, kind: str, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_uninstall_restores_every_byte(world: World, kind: str) -> None:
     path, before = rc_file(world), CONTENTS[kind]
     if before is not None:
         path.write_bytes(before)
         path.chmod(0o640)
-    install.install("bash")
-    assert f"added a block to {path}" in capsys.readouterr().out
+    assert f"added a block to {path}" in done(world, "install", "bash")
     installed = path.read_bytes()
     assert installed.startswith(before or b"")
     assert installed.count(install.BEGIN) == 1
@@ -396,29 +403,25 @@ def test_uninstall_restores_every_byte(
     if before is not None:
         assert Path(f"{path}.llmenv-backup").read_bytes() == before
         assert stat.S_IMODE(seen.st_mode) == 0o640
-    install.install("bash")
-    again = capsys.readouterr().out
+    again = done(world, "install", "bash")
     assert again == f"llmenv is installed already in {path}, nothing changed\n"
     assert (path.read_bytes(), path.stat().st_ino) == (installed, seen.st_ino)
-    install.uninstall("bash")
+    done(world, "uninstall", "bash")
     assert (path.read_bytes() if path.exists() else None) == before
-    capsys.readouterr()
-    install.uninstall()
-    assert capsys.readouterr().out == "llmenv is not installed in any shell, nothing changed\n"
+    assert done(world, "uninstall") == "llmenv is not installed in any shell, nothing changed\n"
 
 
-@pytest.mark.usefixtures("here")
 @pytest.mark.parametrize("kind", CONTENTS)
 def test_what_the_user_edits_meanwhile_stays(world: World, kind: str) -> None:
     path, before = rc_file(world), CONTENTS[kind]
     if before is not None:
         path.write_bytes(before)
-    install.install("bash")
+    done(world, "install", "bash")
     edited = b"# above\n" + path.read_bytes() + b"# below"
     path.write_bytes(edited)
-    install.install("bash")
+    assert "nothing changed" in done(world, "install", "bash")
     assert path.read_bytes() == edited
-    install.uninstall("bash")
+    done(world, "uninstall", "bash")
     middle = (before or b"") + b"\n" * (not (before or b"\n").endswith(b"\n"))
     assert path.read_bytes() == b"# above\n" + middle + b"# below"
 
@@ -491,9 +494,16 @@ def test_a_read_only_file_is_told_with_the_line(world: World) -> None:
     path.write_text(PROMPTS["bash"] + line.partition("by hand: ")[2])
     with Real("bash", world):  # and the line works
         wait_until(world.proved)
-    done(world, "install", "bash")
     path.chmod(0o444)
-    assert f"cannot write {path}: it is read-only; take out by hand" in refused(world, "uninstall")
+    assert "nothing changed" in done(world, "install", "bash")
+
+
+def test_a_read_only_file_keeps_its_block(world: World) -> None:
+    done(world, "install", "bash")
+    rc_file(world).write_bytes(b"# mine\n" + rc_file(world).read_bytes())
+    rc_file(world).chmod(0o444)
+    assert f"cannot write {rc_file(world)}: it is read-only" in refused(world, "uninstall")
+    assert install.has_block(rc_file(world).read_bytes())
     assert static(world).exists()
 
 
@@ -618,6 +628,9 @@ def test_on_macos_the_login_file_that_bash_reads(
         (tmp_path / name).touch()
     files = [str(tmp_path / ".bashrc"), str(tmp_path / (name or ".bash_profile"))]
     assert install.rc_files("bash") == files
+    os.symlink(files[0], tmp_path / "link")
+    os.rename(tmp_path / "link", files[1])
+    assert install.rc_files("bash") == files[:1]
 
 
 def test_the_block_does_nothing_in_a_sh_that_reads_a_profile(world: World) -> None:
