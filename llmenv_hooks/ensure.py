@@ -1567,15 +1567,19 @@ def _with_locks(work: Callable[[Files], Result], files: Files) -> Result:
                 " set XDG_RUNTIME_DIR to a directory that has"
             ) from None
         moved = Files(files.pid, runtime)
-        _make_directory(runtime)
+        make_directory(runtime)
         _link(moved.life, files.life)  # where shells look for it, and `Files`
         return _with_locks(work, moved)
     finally:
         os.umask(before)
 
 
-def _make_directory(path: str) -> None:
-    """Make *path* and its parents, 0700; refuse one that is not ours alone to write."""
+def make_directory(path: str) -> None:
+    """Make *path* and its parents, 0700; refuse one that is not ours alone to write.
+
+    Raises:
+        Problem: it cannot be made, or somebody else could write there.
+    """
     above = path
     while not os.path.lexists(above):
         above = os.path.dirname(above)
@@ -1675,7 +1679,7 @@ class _Run:
     def start_lock(self, optional: bool) -> int | None:
         try:
             for directory in {self.files.directory, self.files.locks}:
-                _make_directory(directory)
+                make_directory(directory)
             return _take_start_lock(self.files)
         except OSError:
             if optional:  # it runs: a full or read-only disk is no reason to fail
@@ -1969,7 +1973,7 @@ def stop(service: Service, state: str, *, timeout: float = 30.0) -> bool:
 def _stop(service: Service, files: Files, deadline: float) -> Result:
     try:
         for directory in {files.directory, files.locks}:
-            _make_directory(directory)
+            make_directory(directory)
         lock = _take_start_lock(files)
         while lock is None:
             if time.monotonic() >= deadline:
@@ -2295,13 +2299,13 @@ def _each(services: list[Service], work: Callable[[Service], int]) -> int:
 
 def _hook_pass(state: str, config: str) -> int:
     """What the prompt hook starts in the background: all services, nobody to wait for it."""
-    _detach()
+    detach()
     began = time.time() - 0.01  # the clock of a file's times lags a little behind
     complaint = os.path.join(state, CONFIG_FAIL)
     try:
         known = load_config(config)
     except UsageError as error:
-        _make_directory(state)
+        make_directory(state)
         _write_failure(complaint, str(error), "v1 .")
         return error.exit_code
     _remove(complaint)
@@ -2342,7 +2346,7 @@ def _touch(path: str, when: float) -> None:
         return
 
 
-def _detach() -> None:
+def detach() -> None:
     """Leave the shell that started us: its session, its terminal, its directory, its files."""
     try:
         os.setsid()

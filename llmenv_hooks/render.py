@@ -12,6 +12,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    import jinja2
+
 # What a shell with a proof of life asks the helper for at most; without /proc it must ask more.
 INTERVAL_S = 60
 INTERVAL_WITHOUT_PROC_S = 10
@@ -79,13 +81,54 @@ def hook(shell: str, *, proc: bool | None = None) -> str:
         UsageError: an unknown shell, or a wrong config.
         Problem: no place for the state.
     """
-    quote = QUOTE[checked(shell)]
+    template = _template(f"hook.{checked(shell)}")
+    return template.render(_values(ensure.state_dir(), ensure.config_path(), proc))
+
+
+def static(shell: str, path: str, state: str, config: str) -> str:
+    """Return what *path* is to hold for an rc file to source: the hook, and code that renews it.
+
+    It has *path* written anew when the package or the *config* is no longer what it is now.
+
+    Raises:
+        UsageError: an unknown shell, or a wrong config.
+    """
+    template = _template(f"static.{checked(shell)}")
+    needed = [file for file in [_ensure_path(), *_metadata(), config] if os.path.exists(file)]
+    return template.render(
+        _values(state, config, None),
+        static=path,
+        host=os.uname().nodename,
+        needed=needed,
+        sources=sources(shell, config),
+    )
+
+
+def sources(shell: str, config: str) -> list[str]:
+    """Return the files that make a rendering of *shell*'s hook old when they change."""
+    names = (f"{kind}.{shell}" for kind in ("hook", "static"))
+    return [config, _ensure_path(), *(os.path.join(_templates(), name) for name in names)]
+
+
+def _metadata() -> list[str]:
+    """Return a file that an upgrade or downgrade of the package removes, if there is one.
+
+    Its directory is named after the version.  The times of the package's files would not do: some
+    installers keep those that the files had in the wheel or in a cache.
+    """
+    import importlib.metadata
+
+    try:
+        files = importlib.metadata.files("llmenv-hooks") or []
+    except importlib.metadata.PackageNotFoundError:
+        return []
+    return [str(file.locate()) for file in files if file.name == "METADATA"]
+
+
+def _template(name: str) -> jinja2.Template:
     import jinja2
 
-    config = ensure.load_config()
-    state = ensure.state_dir()
-    proc = ensure.has_proc() if proc is None else proc
-    missing = f"{ensure.printable(sys.executable)} or {ensure.printable(_ensure_path())}"
+    quote = QUOTE[name.rpartition(".")[2]]
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(_templates()),
         undefined=jinja2.StrictUndefined,
@@ -98,18 +141,26 @@ def hook(shell: str, *, proc: bool | None = None) -> str:
         keep_trailing_newline=True,
     )
     environment.filters["quote"] = quote  # for a block, which `finalize` leaves alone
-    return environment.get_template(f"hook.{shell}").render(
-        python=sys.executable,
-        ensure=_ensure_path(),
-        state=state,
-        config=config.path,
-        config_fail=os.path.join(state, ensure.CONFIG_FAIL),
-        gone=f"{missing} is gone; reinstall llmenv-hooks or remove its line from your rc file",
-        exports=exports(config),
-        services=[_paths(one, state) for one in config.kept_alive],
-        interval=str(INTERVAL_S if proc else INTERVAL_WITHOUT_PROC_S),
-        proc=proc,
-    )
+    return environment.get_template(name)
+
+
+def _values(state: str, config_path: str, proc: bool | None) -> dict[str, object]:
+    """Return what the hook templates need to know."""
+    config = ensure.load_config(config_path)
+    proc = ensure.has_proc() if proc is None else proc
+    missing = f"{ensure.printable(sys.executable)} or {ensure.printable(_ensure_path())}"
+    return {
+        "python": sys.executable,
+        "ensure": _ensure_path(),
+        "state": state,
+        "config": config.path,
+        "config_fail": os.path.join(state, ensure.CONFIG_FAIL),
+        "gone": f"{missing} is gone; reinstall llmenv-hooks or remove its line from your rc file",
+        "exports": exports(config),
+        "services": [_paths(one, state) for one in config.kept_alive],
+        "interval": str(INTERVAL_S if proc else INTERVAL_WITHOUT_PROC_S),
+        "proc": proc,
+    }
 
 
 def _paths(service: ensure.Service, state: str) -> dict[str, object]:

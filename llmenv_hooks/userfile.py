@@ -87,18 +87,23 @@ def _refuse(path: str, error: OSError) -> NoReturn:
 def _replace(target: str, old: bytes | None, new: bytes, mode: int) -> str | None:
     if old is None:
         os.makedirs(os.path.dirname(target), exist_ok=True)
-        _write_beside(target, new, mode, None)
+        write_beside(target, new, mode, None)
         return None
     seen = os.stat(target)
     if not (seen.st_mode & 0o222 and os.access(target, os.W_OK)):
         raise OSError(None, "it is read-only")
     backup = target + BACKUP_SUFFIX
-    _write_beside(backup, old, stat.S_IMODE(seen.st_mode), seen)
-    _write_beside(target, new, stat.S_IMODE(seen.st_mode), seen)
+    write_beside(backup, old, stat.S_IMODE(seen.st_mode), seen)
+    write_beside(target, new, stat.S_IMODE(seen.st_mode), seen)
     return backup
 
 
-def _write_beside(target: str, content: bytes, mode: int, like: os.stat_result | None) -> None:
+def write_beside(target: str, content: bytes, mode: int, like: os.stat_result | None) -> None:
+    """Put *content* at *target*, a regular file or nothing yet, by a rename; owner as of *like*.
+
+    Raises:
+        OSError: it cannot be written; nothing is left beside it.
+    """
     temporary = f"{target}.{os.getpid()}.tmp"
     fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     try:

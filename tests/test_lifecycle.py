@@ -101,7 +101,7 @@ def test_case_04_all_wait_for_a_slow_daemon(world: World) -> None:
 
 
 CRASHES = [
-    ("_make_directory", "before", 1),
+    ("make_directory", "before", 1),
     ("_take_start_lock", "before", 1),
     ("_take_start_lock", "after", 1),
     ("_take_lifetime_lock", "before", 1),

@@ -1,0 +1,22 @@
+{## What `llmenv install` has ~/.zshrc source: the hook, for this host, and code that renews it. ##}
+\builtin \emulate \zsh \-o \no_aliases \-o \no_bg_nice \-o \no_xtrace \-c {% filter quote %}
+
+if [[ -o interactive && -z ${LLMENV_DISABLE-} ]]; then
+    if [[ ${HOST-} != {{ host }} ]]; then
+        # Another host with the same home, or a new name: what is below need not be right here.
+        [[ ! -x {{ python }} ]] || builtin eval "$({{ python }} -E -P -m llmenv_hooks hook zsh 2>/dev/null)"
+    else
+        # Older than what it was made from: have it written anew, for the next shell.
+        if [[ -x {{ python }} ]] && [[ {% for file in needed %}! -e {{ file }} || {% endfor %}{% for file in sources %}{{ file }} -nt {{ static }}{% if not loop.last %} || {% endif %}{% endfor %} ]]; then
+            # In a substitution it is no job of this shell. The trap, which with posix_traps
+            # reaches it, is for the moment until it has left this terminal.
+            builtin : "$(
+                builtin setopt posix_traps
+                builtin trap "" HUP INT
+                {{ python }} -E -P -m llmenv_hooks.install zsh {{ static }} {{ state }} {{ config }} </dev/null >/dev/null 2>&1 &
+            )"
+        fi
+{% include "hook.zsh" %}
+    fi
+fi
+{% endfilter %}
