@@ -1921,32 +1921,47 @@ def deep_check(service: Service) -> str:
     others, so a time-out means busy.
     """
     import http.client
-    import json
 
-    body = json.dumps({"jsonrpc": "2.0", "id": 1, "method": "tools/list", "params": {}})
-    headers = {
-        "Content-Type": "application/json",
-        "Accept": "application/json, text/event-stream",
-    }
-    host = _reachable(service.host)
-    connection = http.client.HTTPConnection(host, service.port, timeout=DEEP_TIMEOUT_S)
     try:
-        connection.request("POST", "/mcp", body, headers)
-        text = connection.getresponse().read(1 << 22).decode(errors="replace")
-        lines = [line.removeprefix("data:") for line in text.splitlines() if line[:1] in "{d"]
-        answer = json.loads("".join(lines))
+        answer = call_mcp(_reachable(service.host), service.port, "tools/list", {})
     except TimeoutError:
         return "busy"
     except (OSError, http.client.HTTPException, ValueError):
         return "unknown"
-    finally:
-        connection.close()
     if not isinstance(answer, dict) or answer.get("jsonrpc") != "2.0":
         return "unknown"
     error = answer.get("error")
     # -32601, method not found: a living server that has no tools.
     alive = "result" in answer or (isinstance(error, dict) and error.get("code") == -32601)
     return "ok" if alive else "gone"
+
+
+def call_mcp(host: str, port: int, method: str, params: dict[str, Any]) -> Any:
+    """Return the JSON that http://*host*:*port*/mcp answers to one call of *method*.
+
+    MCP specification 2025-06-18, Transports, Streamable HTTP: a POST, answered in JSON or as the
+    one event of a stream.
+
+    Raises:
+        TimeoutError: nothing came for DEEP_TIMEOUT_S.
+        OSError, http.client.HTTPException, ValueError: the answer is none of HTTP, or of JSON.
+    """
+    import http.client
+    import json
+
+    body = json.dumps({"jsonrpc": "2.0", "id": 1, "method": method, "params": params})
+    headers = {
+        "Content-Type": "application/json",
+        "Accept": "application/json, text/event-stream",
+    }
+    connection = http.client.HTTPConnection(host, port, timeout=DEEP_TIMEOUT_S)
+    try:
+        connection.request("POST", "/mcp", body, headers)
+        text = connection.getresponse().read(1 << 22).decode(errors="replace")
+    finally:
+        connection.close()
+    lines = [line.removeprefix("data:") for line in text.splitlines() if line[:1] in "{d"]
+    return json.loads("".join(lines))
 
 
 # --- stopping -----------------------------------------------------------------------------------

@@ -71,6 +71,11 @@ def has_block(content: bytes | None) -> bool:
     return _BLOCK.search(content or b"") is not None
 
 
+def has_eval(content: bytes) -> bool:
+    """True when *content* of an rc file runs `llmenv hook`, the way without a block."""
+    return _EVAL.search(content) is not None
+
+
 def install(shell: Shell = None, dry_run: DryRun = False) -> None:
     """Have every new shell run the hook.
 

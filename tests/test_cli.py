@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 REFERENCE = Path(__file__).parent.parent / "docs" / "commands.md"
 COMMANDS = (
     *("hook", "export", "status", "start", "stop", "restart", "logs", "init", "client"),
-    *("install", "uninstall"),
+    *("install", "uninstall", "doctor"),
     *("config", "config check", "config show", "config path"),
 )
 
