@@ -1,0 +1,110 @@
+"""Drives a real interactive shell on a pty, the way a person at a terminal does."""
+
+from __future__ import annotations
+
+import io
+import re
+from typing import TYPE_CHECKING
+
+import pexpect
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+SHELLS = ("bash", "zsh", "fish")
+
+# The prompt carries its own number, so that a redrawn prompt never passes for the next one,
+# and the status that the user's prompt sees.
+PROMPTS = {
+    "bash": "__n=0; PS1='[$((__n=__n+1)):$?]@> '\n",
+    "zsh": "setopt prompt_subst; unsetopt zle prompt_cr prompt_sp; typeset -gi __n=0\n"
+    "PROMPT='[$((__n=__n+1)):%?]@> '\n",
+    "fish": "set -g __n 0; function fish_prompt; set -l s $status;"
+    ' set -g __n (builtin math $__n + 1); echo -n "[$__n:$s]@> "; end\n',
+}
+
+
+class Shell:
+    """An interactive *name* whose rc file, kept in the directory *home*, holds *rc*.
+
+    *rc* must set a prompt that ends as those of `PROMPTS` do.  What is printed before the first
+    prompt is in `startup`.
+
+    Raises:
+        pexpect.ExceptionPexpect: there is no such shell, or no prompt within *timeout* seconds.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        home: Path,
+        rc: str,
+        environment: Mapping[str, str],
+        *,
+        arguments: tuple[str, ...] = (),
+        dimensions: tuple[int, int] = (40, 400),
+        timeout: float = 20,
+    ) -> None:
+        self.name = name
+        file = home / (".zshrc" if name == "zsh" else "rc")
+        file.write_text(rc)
+        argv = {
+            "bash": ["--noprofile", "--rcfile", str(file), "--noediting", *arguments, "-i"],
+            "zsh": ["-d", *arguments, "-i"],
+            "fish": ["--no-config", "--init-command", f"source '{file}'", *arguments, "-i"],
+        }[name]
+        own = {
+            "ZDOTDIR": str(home),
+            "HISTFILE": str(home / "history"),
+            "XDG_DATA_HOME": str(home / "data"),
+            "TERM": "dumb",
+            "LC_ALL": "C.UTF-8",
+            "fish_features": "no-query-term",
+        }
+        self.child = pexpect.spawn(
+            name,
+            argv,
+            env={**own, **environment},
+            encoding="utf-8",
+            codec_errors="replace",
+            dimensions=dimensions,
+            timeout=timeout,
+        )
+        self.child.delaybeforesend = None
+        self.transcript = io.StringIO()
+        self.child.logfile_read = self.transcript
+        assert self.child.pid is not None
+        self.pid = self.child.pid
+        self.count = 0
+        try:
+            self.startup = self.next_prompt()[1]
+        except BaseException:
+            self.close()
+            raise
+
+    def next_prompt(self) -> tuple[int, str]:
+        """Wait for the next prompt; return the status it shows and what was printed before it."""
+        self.count += 1
+        self.child.expect(rf"\[{self.count}:(\d+)\]@> ")
+        seen = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]|\x1b[()=>][0-9A-Z]?|\r", "", str(self.child.before))
+        assert isinstance(self.child.match, re.Match)
+        # fish clears its line with a mark for output that ended without a newline.
+        return int(self.child.match.group(1)), re.sub(r"⏎[ ]*", "", seen)
+
+    def run(self, line: str = "") -> tuple[int, str]:
+        """Enter *line*; return the status in the next prompt and the output without the echo."""
+        self.child.sendline(line)
+        status, seen = self.next_prompt()
+        # What a terminal echoes of the line, and what fish redraws of it, ends with its newline.
+        return status, seen.split("\n", 1)[1].strip("\n") if "\n" in seen else ""
+
+    def close(self) -> None:
+        """Hang up, and end the shell if it does not go."""
+        self.child.close(force=True)
+
+    def __enter__(self) -> Shell:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
