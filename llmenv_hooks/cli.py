@@ -12,7 +12,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from llmenv_hooks import ensure, render
+from llmenv_hooks import check, ensure, render
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -238,3 +238,6 @@ def _written_after(path: str, offset: int) -> Iterator[str]:
             yield ensure.printable(line.decode(errors="replace"), 10_000)
         if not added:
             time.sleep(0.1)
+
+
+app.command()(check.check)

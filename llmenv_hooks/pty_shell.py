@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-import io
 import re
 from typing import TYPE_CHECKING
 
 import pexpect
+from pexpect import ExceptionPexpect
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
+    from typing import Self, TextIO
+
+__all__ = ["PROMPTS", "SHELLS", "ExceptionPexpect", "Shell"]
 
 SHELLS = ("bash", "zsh", "fish")
 
@@ -29,10 +32,10 @@ class Shell:
     """An interactive *name* whose rc file, kept in the directory *home*, holds *rc*.
 
     *rc* must set a prompt that ends as those of `PROMPTS` do.  What is printed before the first
-    prompt is in `startup`.
+    prompt is in `startup`; all that the terminal shows goes to *transcript* too.
 
     Raises:
-        pexpect.ExceptionPexpect: there is no such shell, or no prompt within *timeout* seconds.
+        ExceptionPexpect: there is no such shell, or no prompt within 20 seconds.
     """
 
     def __init__(
@@ -44,7 +47,7 @@ class Shell:
         *,
         arguments: tuple[str, ...] = (),
         dimensions: tuple[int, int] = (40, 400),
-        timeout: float = 20,
+        transcript: TextIO | None = None,
     ) -> None:
         self.name = name
         file = home / (".zshrc" if name == "zsh" else "rc")
@@ -69,11 +72,10 @@ class Shell:
             encoding="utf-8",
             codec_errors="replace",
             dimensions=dimensions,
-            timeout=timeout,
+            timeout=20,
         )
         self.child.delaybeforesend = None
-        self.transcript = io.StringIO()
-        self.child.logfile_read = self.transcript
+        self.child.logfile_read = transcript
         assert self.child.pid is not None
         self.pid = self.child.pid
         self.count = 0
@@ -103,7 +105,7 @@ class Shell:
         """Hang up, and end the shell if it does not go."""
         self.child.close(force=True)
 
-    def __enter__(self) -> Shell:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -79,13 +79,31 @@ def hook(shell: str, *, proc: bool | None = None) -> str:
         UsageError: an unknown shell, or a wrong config.
         Problem: no place for the state.
     """
+    config = ensure.load_config()
+    proc = ensure.has_proc() if proc is None else proc
+    return _render(shell, config, ensure.state_dir(), sys.executable, _ensure_path(), proc=proc)
+
+
+def golden(shell: str) -> str:
+    """Return the hook code of *shell* with nothing of this machine in it, to compare elsewhere.
+
+    Paths stand as /PYTHON, /ENSURE, /STATE and /CONFIG, the host as HOST, and services run here.
+
+    Raises:
+        UsageError: an unknown shell, or a wrong config.
+    """
+    config = ensure.Config(ensure.load_config().services, None, "/CONFIG")
+    text = _render(shell, config, "/STATE", "/PYTHON", "/ENSURE", proc=True)
+    return text.replace(f"@{ensure.hostname()}.", "@HOST.")
+
+
+def _render(
+    shell: str, config: ensure.Config, state: str, python: str, helper: str, *, proc: bool
+) -> str:
     quote = QUOTE[checked(shell)]
     import jinja2
 
-    config = ensure.load_config()
-    state = ensure.state_dir()
-    proc = ensure.has_proc() if proc is None else proc
-    missing = f"{ensure.printable(sys.executable)} or {ensure.printable(_ensure_path())}"
+    missing = f"{ensure.printable(python)} or {ensure.printable(helper)}"
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(_templates()),
         undefined=jinja2.StrictUndefined,
@@ -99,8 +117,8 @@ def hook(shell: str, *, proc: bool | None = None) -> str:
     )
     environment.filters["quote"] = quote  # for a block, which `finalize` leaves alone
     return environment.get_template(f"hook.{shell}").render(
-        python=sys.executable,
-        ensure=_ensure_path(),
+        python=python,
+        ensure=helper,
         state=state,
         config=config.path,
         config_fail=os.path.join(state, ensure.CONFIG_FAIL),

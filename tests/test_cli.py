@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 REFERENCE = Path(__file__).parent.parent / "docs" / "commands.md"
-COMMANDS = ("hook", "export", "status", "start", "stop", "restart", "logs")
+COMMANDS = ("hook", "export", "status", "start", "stop", "restart", "logs", "check")
 
 
 @pytest.fixture
