@@ -27,6 +27,10 @@ PROMPTS = {
     ' set -g __n (builtin math $__n + 1); echo -n "[$__n:$s]@> "; end\n',
 }
 
+_ESCAPES = re.compile(
+    r"\x1b\[[0-9;?]*[A-Za-z]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)|\x1b[()=>][0-9A-Z]?|\r"
+)
+
 
 class Shell:
     """An interactive *name* whose rc file, kept in the directory *home*, holds *rc*.
@@ -89,7 +93,7 @@ class Shell:
         """Wait for the next prompt; return the status it shows and what was printed before it."""
         self.count += 1
         self.child.expect(rf"\[{self.count}:(\d+)\]@> ")
-        seen = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]|\x1b[()=>][0-9A-Z]?|\r", "", str(self.child.before))
+        seen = _ESCAPES.sub("", str(self.child.before))
         assert isinstance(self.child.match, re.Match)
         # fish clears its line with a mark for output that ended without a newline.
         return int(self.child.match.group(1)), re.sub(r"⏎[ ]*", "", seen)

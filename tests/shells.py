@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from daemons import World
 
-__all__ = ["SHELLS", "Shell", "hook_text"]
+__all__ = ["PROMPTS", "SHELLS", "Shell", "hook_text"]
 
 
 def hook_text(world: World, shell: str, *, proc: bool = True, helper: Path | None = None) -> str:

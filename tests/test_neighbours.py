@@ -1,0 +1,167 @@
+"""The hook beside the tools that people really have at their prompts."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+import neighbours
+import pytest
+from daemons import World, kill, wait_until
+from shells import SHELLS, Shell, hook_text
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+EACH = pytest.mark.parametrize("name", SHELLS)
+ORDER = pytest.mark.parametrize("order", ["before", "after"])
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> Iterator[World]:
+    with World(tmp_path / "w") as made:
+        made.write_config()
+        yield made
+
+
+# Counts the calls of the hook.
+COUNT = {
+    "bash": ('__llmenv_rc="$?"\n', "__fired=$((__fired + 1))\n"),
+    "zsh": ("__llmenv_hook() {\n", "__fired=$((__fired + 1))\n"),
+    "fish": ("--on-event fish_prompt\n", "set -g __fired (builtin math $__fired + 1)\n"),
+}
+
+
+def counted(world: World, name: str) -> str:
+    """Return the hook, which counts in `__fired` how often it is called."""
+    text = hook_text(world, name)
+    line, count = COUNT[name]
+    assert text.count(line) == 1
+    return f"{'set -g __fired 0' if name == 'fish' else '__fired=0'}\n" + text.replace(
+        line, line + count
+    )
+
+
+# The numbered prompt of shells.py, behind the one that another tool draws.
+BEHIND = {
+    "bash": "__n=0; __number() { PS1+='[$((__n=__n+1)):$?]@> '; }\n"
+    "PROMPT_COMMAND+=$'\\n__number'\n",
+    "zsh": "setopt prompt_subst; unsetopt zle prompt_cr prompt_sp; typeset -gi __n=0\n"
+    "PROMPT+='[$((__n=__n+1)):%?]@> '\n",
+    "fish": "set -g __n 0; functions -c fish_prompt __theirs; function fish_prompt;"
+    " set -l s $status; __theirs; set -g __n (builtin math $__n + 1);"
+    ' echo -n "[$__n:$s]@> "; end\n',
+}
+
+INIT = {"direnv": "direnv hook", "mise": "mise activate", "starship": "starship init"}
+INIT["zoxide"] = "zoxide init"
+
+
+def shows(shell: Shell, variable: str) -> str:
+    """Return the value of *variable* in *shell*, a line that no echo of the terminal is."""
+    output = shell.run(f'echo "<${variable}>"')[1]
+    found = re.findall(r"^<(.*)>$", output, re.M)
+    assert found, output
+    return str(found[-1])
+
+
+def fires_once_a_prompt(shell: Shell) -> None:
+    before = int(shows(shell, "__fired"))
+    for _ in range(3):
+        shell.run()
+    assert int(shows(shell, "__fired")) == before + 4
+
+
+def keeps_the_status(shell: Shell) -> None:
+    failing = "sh -c 'exit 3'" if shell.name == "fish" else "(exit 3)"
+    assert shell.run(failing)[0] == 3
+    assert shell.run("true")[0] == 0
+
+
+def revives(shell: Shell, world: World) -> None:
+    first = world.check()
+    kill(first)
+
+    def another() -> bool:
+        shell.run()
+        return world.pidfile() not in (None, first)
+
+    wait_until(another)
+    wait_until(world.proved)
+
+
+@EACH
+@ORDER
+@pytest.mark.parametrize("tool", INIT)
+def test_beside_a_real_tool(world: World, name: str, tool: str, order: str) -> None:
+    project = neighbours.settle(world)
+    line = f"{INIT[tool]} {name} | source" if name == "fish" else f'eval "$({INIT[tool]} {name})"'
+    with Shell(
+        name,
+        world,
+        hook=counted(world, name),
+        prompt=BEHIND[name] if tool == "starship" else None,
+        **{order: line},  # type: ignore[arg-type]
+    ) as shell:
+        wait_until(world.proved)
+        fires_once_a_prompt(shell)
+        keeps_the_status(shell)
+        shell.run(f"cd '{project}'")
+        does_its_job(tool, shell, world, project)
+        shell.run("cd /")
+        revives(shell, world)
+        fires_once_a_prompt(shell)
+
+
+def does_its_job(tool: str, shell: Shell, world: World, project: Path) -> None:
+    """Assert that *tool* has done what it is there for, now that *shell* is in *project*."""
+    if tool == "zoxide":
+        assert str(project) in world.run(["zoxide", "query", "-l"]).stdout
+    elif tool == "starship":
+        assert "drawn-after-7" in shell.run("sh -c 'exit 7'")[1]
+    else:
+        assert shows(shell, {"direnv": "FROM_ENVRC", "mise": "FROM_MISE"}[tool]) == "yes"
+        shell.run("cd /")
+        assert shows(shell, {"direnv": "FROM_ENVRC", "mise": "FROM_MISE"}[tool]) == ""
+
+
+REDUCED = [
+    ("bash", "PREEXEC_STRING"),
+    ("bash", "PREEXEC_ARRAY"),
+    ("zsh", "OH_MY_ZSH"),
+    ("zsh", "PREZTO"),
+]
+
+
+@ORDER
+@pytest.mark.parametrize(("name", "tool"), REDUCED)
+def test_beside_a_framework(world: World, name: str, tool: str, order: str) -> None:
+    code = getattr(neighbours, tool)
+    with Shell(name, world, hook=counted(world, name), twice=True, **{order: code}) as shell:
+        wait_until(world.proved)
+        fires_once_a_prompt(shell)
+        keeps_the_status(shell)
+        shell.run("(exit 5)")
+        assert shows(shell, "__precmd") == "5"
+        shell.run("true told")
+        assert shows(shell, "__preexec").startswith("echo")
+        revives(shell, world)
+        fires_once_a_prompt(shell)
+
+
+@EACH
+@ORDER
+def test_starship_and_an_rc_file_that_is_read_again(world: World, name: str, order: str) -> None:
+    """In bash it keeps our line in a variable of its own, out of sight."""
+    neighbours.settle(world)
+    line = f"starship init {name} | source" if name == "fish" else f'eval "$(starship init {name})"'
+    with Shell(
+        name,
+        world,
+        hook=counted(world, name),
+        prompt=BEHIND[name],
+        **{order: line},  # type: ignore[arg-type]
+    ) as shell:
+        shell.run(f"source '{shell.hook}'")
+        fires_once_a_prompt(shell)
