@@ -112,6 +112,19 @@ EOF
 esac
 """
 
+# The numbered prompt of shells.py, behind the one that another tool draws.
+BEHIND = {
+    "bash": "__n=0; __number() { PS1+='[$((__n=__n+1)):$?]@> '; }\n"
+    "PROMPT_COMMAND+=$'\\n__number'\n",
+    "zsh": "setopt prompt_subst; unsetopt zle prompt_cr prompt_sp; typeset -gi __n=0\n"
+    "PROMPT+='[$((__n=__n+1)):%?]@> '\n",
+    "fish": "set -g __n 0; functions -c fish_prompt __theirs; function fish_prompt;"
+    " set -l s $status; __theirs; set -g __n (builtin math $__n + 1);"
+    ' echo -n "[$__n:$s]@> "; end\n',
+}
+
+LLMENV = f'#!/bin/sh\nexec "{sys.executable}" -m llmenv_hooks "$@"\n'
+
 
 def settle(world: World) -> Path:
     """Put the tools on the PATH of *world*; return a project in which they have something to do."""
@@ -124,9 +137,9 @@ def settle(world: World) -> Path:
     if not os.access(starship, os.X_OK):  # the wheel forgets to say that it is a program
         starship.chmod(0o755)
     (tools / "starship").symlink_to(starship)
-    _program(tools / "llmenv", f'#!/bin/sh\nexec "{sys.executable}" -m llmenv_hooks "$@"\n')
+    program(tools / "llmenv", LLMENV)
     if shutil.which("mise") is None:
-        _program(tools / "mise", _MISE)
+        program(tools / "mise", _MISE)
     project = world.root / "project"
     project.mkdir()
     (project / ".envrc").write_text("export FROM_ENVRC=yes\n")
@@ -152,6 +165,7 @@ def settle(world: World) -> Path:
     return project
 
 
-def _program(path: Path, text: str) -> None:
+def program(path: Path, text: str) -> None:
+    """Make *path* an executable script."""
     path.write_text(text)
     path.chmod(0o755)

@@ -43,17 +43,6 @@ def counted(world: World, name: str) -> str:
     )
 
 
-# The numbered prompt of shells.py, behind the one that another tool draws.
-BEHIND = {
-    "bash": "__n=0; __number() { PS1+='[$((__n=__n+1)):$?]@> '; }\n"
-    "PROMPT_COMMAND+=$'\\n__number'\n",
-    "zsh": "setopt prompt_subst; unsetopt zle prompt_cr prompt_sp; typeset -gi __n=0\n"
-    "PROMPT+='[$((__n=__n+1)):%?]@> '\n",
-    "fish": "set -g __n 0; functions -c fish_prompt __theirs; function fish_prompt;"
-    " set -l s $status; __theirs; set -g __n (builtin math $__n + 1);"
-    ' echo -n "[$__n:$s]@> "; end\n',
-}
-
 INIT = {"direnv": "direnv hook", "mise": "mise activate", "starship": "starship init"}
 INIT["zoxide"] = "zoxide init"
 
@@ -101,7 +90,7 @@ def test_beside_a_real_tool(world: World, name: str, tool: str, order: str) -> N
         name,
         world,
         hook=counted(world, name),
-        prompt=BEHIND[name] if tool == "starship" else None,
+        prompt=neighbours.BEHIND[name] if tool == "starship" else None,
         **{order: line},  # type: ignore[arg-type]
     ) as shell:
         wait_until(world.proved)
@@ -160,7 +149,7 @@ def test_starship_and_an_rc_file_that_is_read_again(world: World, name: str, ord
         name,
         world,
         hook=counted(world, name),
-        prompt=BEHIND[name],
+        prompt=neighbours.BEHIND[name],
         **{order: line},  # type: ignore[arg-type]
     ) as shell:
         shell.run(f"source '{shell.hook}'")
