@@ -21,7 +21,8 @@ SHELLS = ("bash", "zsh", "fish")
 # and the status that the user's prompt sees.
 PROMPTS = {
     "bash": "__n=0; PS1='[$((__n=__n+1)):$?]@> '\n",
-    "zsh": "setopt prompt_subst; unsetopt zle prompt_cr prompt_sp; typeset -gi __n=0\n"
+    "zsh": "\\builtin setopt prompt_subst no_zle no_prompt_cr no_prompt_sp\n"
+    "\\builtin typeset -gi __n=0\n"
     "PROMPT='[$((__n=__n+1)):%?]@> '\n",
     "fish": "set -g __n 0; function fish_prompt; set -l s $status;"
     ' set -g __n (builtin math $__n + 1); echo -n "[$__n:$s]@> "; end\n',

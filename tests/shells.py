@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 from typing import TYPE_CHECKING
 from unittest import mock
 
-from daemons import ENSURE, missing
+from daemons import ENSURE, kill, missing, wait_until
 
 from llmenv_hooks import pty_shell, render
 from llmenv_hooks.pty_shell import PROMPTS, SHELLS
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 
     from daemons import World
 
-__all__ = ["PROMPTS", "SHELLS", "Shell", "hook_text"]
+__all__ = ["SHELLS", "Shell", "hook_text", "revives", "shows"]
 
 
 def hook_text(world: World, shell: str, *, proc: bool = True, helper: Path | None = None) -> str:
@@ -60,3 +61,24 @@ class Shell(pty_shell.Shell):
             arguments=arguments,
             dimensions=dimensions,
         )
+
+
+def shows(shell: Shell, variable: str) -> str:
+    """Return the value of *variable* in *shell*, a line that no echo of the terminal is."""
+    output = shell.run(f'echo "<${variable}>"')[1]
+    found = re.findall(r"^<(.*)>$", output, re.M)
+    assert found, output
+    return str(found[-1])
+
+
+def revives(shell: Shell, world: World) -> None:
+    """Kill the daemon, and press return until the hook has started another."""
+    first = world.check(None)
+    kill(first)
+
+    def another() -> bool:
+        shell.run()
+        return world.pidfile() not in (None, first)
+
+    wait_until(another)
+    wait_until(world.proved)

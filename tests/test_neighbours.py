@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING
 
 import neighbours
 import pytest
-from daemons import World, kill, wait_until
-from shells import SHELLS, Shell, hook_text
+from daemons import World, wait_until
+from shells import SHELLS, Shell, hook_text, revives, shows
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -47,14 +46,6 @@ INIT = {"direnv": "direnv hook", "mise": "mise activate", "starship": "starship 
 INIT["zoxide"] = "zoxide init"
 
 
-def shows(shell: Shell, variable: str) -> str:
-    """Return the value of *variable* in *shell*, a line that no echo of the terminal is."""
-    output = shell.run(f'echo "<${variable}>"')[1]
-    found = re.findall(r"^<(.*)>$", output, re.M)
-    assert found, output
-    return str(found[-1])
-
-
 def fires_once_a_prompt(shell: Shell) -> None:
     before = int(shows(shell, "__fired"))
     for _ in range(3):
@@ -66,18 +57,6 @@ def keeps_the_status(shell: Shell) -> None:
     failing = "sh -c 'exit 3'" if shell.name == "fish" else "(exit 3)"
     assert shell.run(failing)[0] == 3
     assert shell.run("true")[0] == 0
-
-
-def revives(shell: Shell, world: World) -> None:
-    first = world.check()
-    kill(first)
-
-    def another() -> bool:
-        shell.run()
-        return world.pidfile() not in (None, first)
-
-    wait_until(another)
-    wait_until(world.proved)
 
 
 @EACH
