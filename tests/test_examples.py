@@ -122,14 +122,13 @@ def repository(world: World) -> Path:
     neighbours.program(world.root / "bin" / "sudo", '#!/bin/sh\nexec "$@"\n')
     apt = f'#!/bin/sh\necho "$*" >>"{world.root}/apt"\n'
     neighbours.program(world.root / "bin" / "apt-get", apt)
-    world.env["PATH"] = f"{world.root}/bin:{world.env['PATH']}"
-    update = ["llmenv", "check", "--update", "--allow-missing"]
-    few = f"{world.root}/bin"  # without a shell it only records
     made = world.run(
-        [sys.executable, "-m", "llmenv_hooks", *update[1:]],
+        [str(world.root / "bin" / "llmenv"), "check", "--update", "--allow-missing"],
         cwd=path,
-        env={**world.env, "LLMENV_CONFIG": str(config), "PATH": few},
+        # Without a shell, so that it records and does no more.
+        env={**world.env, "LLMENV_CONFIG": str(config), "PATH": f"{world.root}/bin"},
     )
+    world.env["PATH"] = f"{world.root}/bin:{world.env['PATH']}"
     assert made.returncode == 0, made
     assert sorted(file.name for file in (path / ".llmenv").iterdir()) == [
         f"hook.{name}" for name in sorted(SHELLS)
