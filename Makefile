@@ -3,7 +3,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 # What the tests drive, besides bash: taken from the system where it can be.
-TOOLS := zsh fish strace shellcheck shfmt
+TOOLS := zsh fish strace shellcheck shfmt direnv zoxide tmux git
 
 .PHONY: help run test bench chaos setup tools clean
 

@@ -14,7 +14,7 @@ from rich.table import Table
 from typer._completion_classes import completion_init
 from typer._completion_shared import get_completion_script
 
-from llmenv_hooks import client, doctor, ensure, install, render, settings
+from llmenv_hooks import check, client, doctor, ensure, install, render, settings
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -296,3 +296,4 @@ app.command()(client.client)
 app.command()(install.install)
 app.command()(install.uninstall)
 app.command()(doctor.doctor)
+app.command()(check.check)

@@ -81,8 +81,24 @@ def hook(shell: str, *, proc: bool | None = None) -> str:
         UsageError: an unknown shell, or a wrong config.
         Problem: no place for the state.
     """
-    template = _template(f"hook.{checked(shell)}")
-    return template.render(_values(ensure.state_dir(), ensure.config_path(), proc))
+    config = ensure.load_config()
+    proc = ensure.has_proc() if proc is None else proc
+    values = _values(config, ensure.state_dir(), sys.executable, _ensure_path(), proc)
+    return _template(f"hook.{checked(shell)}").render(values)
+
+
+def golden(shell: str) -> str:
+    """Return the hook code of *shell* with nothing of this machine in it, to compare elsewhere.
+
+    Paths stand as /PYTHON, /ENSURE, /STATE and /CONFIG, the host as HOST, and services run here.
+
+    Raises:
+        UsageError: an unknown shell, or a wrong config.
+    """
+    config = ensure.Config(ensure.load_config().services, None, "/CONFIG")
+    values = _values(config, "/STATE", "/PYTHON", "/ENSURE", proc=True)
+    text = _template(f"hook.{checked(shell)}").render(values)
+    return text.replace(f"@{ensure.hostname()}.", "@HOST.")
 
 
 def static(shell: str, path: str, state: str, config: str) -> str:
@@ -93,10 +109,10 @@ def static(shell: str, path: str, state: str, config: str) -> str:
     Raises:
         UsageError: an unknown shell, or a wrong config.
     """
-    template = _template(f"static.{checked(shell)}")
+    known = ensure.load_config(config)
     needed = [file for file in [_ensure_path(), *_metadata(), config] if os.path.exists(file)]
-    return template.render(
-        _values(state, config, None),
+    return _template(f"static.{checked(shell)}").render(
+        _values(known, state, sys.executable, _ensure_path(), ensure.has_proc()),
         static=path,
         host=os.uname().nodename,
         needed=needed,
@@ -144,14 +160,14 @@ def _template(name: str) -> jinja2.Template:
     return environment.get_template(name)
 
 
-def _values(state: str, config_path: str, proc: bool | None) -> dict[str, object]:
-    """Return what the hook templates need to know."""
-    config = ensure.load_config(config_path)
-    proc = ensure.has_proc() if proc is None else proc
-    missing = f"{ensure.printable(sys.executable)} or {ensure.printable(_ensure_path())}"
+def _values(
+    config: ensure.Config, state: str, python: str, helper: str, proc: bool
+) -> dict[str, object]:
+    """Return what the templates need to know."""
+    missing = f"{ensure.printable(python)} or {ensure.printable(helper)}"
     return {
-        "python": sys.executable,
-        "ensure": _ensure_path(),
+        "python": python,
+        "ensure": helper,
         "state": state,
         "config": config.path,
         "config_fail": os.path.join(state, ensure.CONFIG_FAIL),

@@ -97,7 +97,8 @@ if [[ $- == *i* && -z ${LLMENV_DISABLE-} ]]; then
         __llmenv_flags="$(\builtin declare -p PROMPT_COMMAND 2>/dev/null)" || \builtin :
         __llmenv_flags="${__llmenv_flags#declare -}"
         __llmenv_flags="${__llmenv_flags%%[ =]*}"
-        if [[ " ${PROMPT_COMMAND[*]-} ${precmd_functions[*]-} " == *[[:space:]\;]__llmenv_hook[[:space:]\;]* ]]; then
+        # starship keeps the PROMPT_COMMAND that it found in a variable of its own.
+        if [[ " ${PROMPT_COMMAND[*]-} ${precmd_functions[*]-} ${STARSHIP_PROMPT_COMMAND-} " == *[[:space:]\;]__llmenv_hook[[:space:]\;]* ]]; then
             \builtin return 0
         elif [[ -n ${bash_preexec_imported-}${__bp_imported-} ]]; then
             precmd_functions+=(__llmenv_hook)

@@ -41,9 +41,10 @@ while True:
 # child's calls alone.
 STOPPING = """\
 import _posixsubprocess, os, signal, sys
-real = _posixsubprocess.fork_exec
+real, own = _posixsubprocess.fork_exec, os.getpid()
 def fork_exec(*arguments):
-    os.kill(os.getpid(), signal.SIGSTOP)
+    if os.getpid() == own:
+        os.kill(own, signal.SIGSTOP)
     return real(*arguments)
 _posixsubprocess.fork_exec = fork_exec
 sys.path.insert(0, sys.argv.pop(1))
@@ -139,8 +140,13 @@ class Bench:
             )
             wait_for(lambda: "TracerPid:\t0" not in status.read_text())
             run.send_signal(signal.SIGCONT)
-            out, err = run.communicate(timeout=40)
-            tracer.wait(timeout=40)
+            try:
+                out, err = run.communicate(timeout=40)
+                tracer.wait(timeout=40)
+            except subprocess.TimeoutExpired:
+                run.kill()
+                tracer.kill()
+                raise
             return subprocess.CompletedProcess(run.args, run.returncode, out, err)
 
     def daemons(self) -> list[int]:
@@ -191,10 +197,13 @@ class Bench:
         """Do one experiment; return what is wrong afterwards."""
         self.reset()
         options = ("-o", os.devnull, "-e", experiment.inject)
-        if experiment.child:
-            hurt = self.run_from_the_fork(*options)
-        else:
-            hurt = self.run("strace", "-f", "-b", "execve", *options)
+        try:
+            if experiment.child:
+                hurt = self.run_from_the_fork(*options)
+            else:
+                hurt = self.run("strace", "-f", "-b", "execve", *options)
+        except subprocess.TimeoutExpired:
+            return ["it hangs"]
         wrong = []
         if "Traceback" in hurt.stderr and "KeyboardInterrupt" not in hurt.stderr:
             wrong.append(f"a traceback: {hurt.stderr[-300:]}")

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 REFERENCE = Path(__file__).parent.parent / "docs" / "commands.md"
 COMMANDS = (
     *("hook", "export", "status", "start", "stop", "restart", "logs", "init", "client"),
-    *("install", "uninstall", "doctor"),
+    *("install", "uninstall", "doctor", "check"),
     *("config", "config check", "config show", "config path"),
 )
 
@@ -147,7 +147,9 @@ def test_what_is_evaluated_fails_aloud(world: World, command: str) -> None:
     assert done.stdout == "false\n"
 
 
-@pytest.mark.parametrize("words", [["status"], ["start"], ["export", "bash"], ["hook", "zsh"]])
+@pytest.mark.parametrize(
+    "words", [["status"], ["start"], ["check"], ["export", "bash"], ["hook", "zsh"]]
+)
 def test_a_wrong_config_is_refused(world: World, words: list[str]) -> None:
     world.config.write_text('[services.stub]\nbind = "localhost:1"\ncommand = ["x"]\n')
     refused(llmenv(world, *words), 2, f"{world.config}:2: services.stub.bind: bad address")

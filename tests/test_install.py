@@ -16,9 +16,10 @@ import pexpect
 import pytest
 import shellingham  # type: ignore[import-untyped]
 from daemons import World, need, wait_until
-from shells import PROMPTS, SHELLS, Shell
+from shells import SHELLS, Shell
 
 from llmenv_hooks import cli, ensure, install, render
+from llmenv_hooks.pty_shell import PROMPTS
 
 if TYPE_CHECKING:
     import subprocess

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import os
-import shlex
 import subprocess
 import sys
 from typing import TYPE_CHECKING
 
 import pytest
-from daemons import need
+from daemons import missing, need
 from shells import SHELLS
 
-from llmenv_hooks import ensure, render
+from llmenv_hooks import check, ensure, render
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -128,26 +127,10 @@ def test_linters_are_content(
     if not here:
         path = home / ".config" / "llmenv" / "config.toml"
         path.write_text('server_host = "elsewhere"\n' + path.read_text())
-    hook = home / "hook"
-    hook.write_text(render.hook(shell, proc=proc))
-    inner = home / "inner"
-    checks = {
-        "bash": [
-            # SC2016: "$" in single quotes, which is just what we want of such a path.
-            ["shellcheck", "--shell=bash", "--exclude=SC2016", hook],
-            ["shfmt", "-d", "-i", "4", "-ln", "bash", hook],
-            ["bash", "-n", hook],
-            ["bash", "--posix", "-n", hook],
-        ],
-        "zsh": [["zsh", "-f", "-n", hook], ["zsh", "-f", "-n", inner]],
-        "fish": [["fish_indent", "--check", hook], ["fish", "--no-config", "-n", hook]],
-    }[shell]
-    if shell == "zsh":  # the code is one word, which `zsh -n` does not look into
-        inner.write_text(shlex.split(hook.read_text())[-1])
-    for check in checks:
-        need(str(check[0]))
-        done = run(*map(str, check))
-        assert (done.returncode, done.stdout, done.stderr) == (0, b"", b""), check[0]
+    for reader, said in check.read(shell, render.hook(shell, proc=proc)):
+        if said is None:
+            missing(f"{reader} is not installed")
+        assert said == "", reader
 
 
 @EACH
@@ -158,6 +141,26 @@ def test_the_same_input_gives_the_same_bytes(shell: str) -> None:
         environment = {**os.environ, "PYTHONHASHSEED": seed}
         outputs.add(subprocess.check_output([sys.executable, "-c", code], env=environment))
     assert len(outputs) == 1
+
+
+@EACH
+def test_a_golden_rendering_has_nothing_of_this_machine(
+    shell: str, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = home / ".config" / "llmenv" / "config.toml"
+    path.write_text('server_host = "elsewhere"\n' + path.read_text())
+    text = render.golden(shell)
+    assert str(home) not in text
+    assert sys.executable not in text
+    assert ensure.hostname() not in text
+    assert "memory@HOST.life" in text
+    monkeypatch.setattr(sys, "executable", "/a b/python")
+    monkeypatch.setattr(ensure, "has_proc", lambda: False)
+    monkeypatch.setattr(os, "uname", lambda: os.uname_result(("", "elsewhere", "", "", "")))
+    monkeypatch.setenv("XDG_STATE_HOME", "/other")
+    assert render.golden(shell) == text
+    path.write_text(path.read_text().replace("7879", "7880"))
+    assert render.golden(shell) != text
 
 
 @EACH

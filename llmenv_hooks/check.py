@@ -1,0 +1,306 @@
+"""`llmenv check`: renders each hook, and vouches for it as a CI wants to."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+import os
+import shlex
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, NamedTuple, NoReturn
+
+import typer
+
+from llmenv_hooks import ensure, render, userfile
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+GOLDEN = ".llmenv"
+DEADLINE_S = 20.0
+
+# What reads the code without running it: the shell itself, then the linters for it.
+READERS = {
+    "bash": [
+        ["bash", "-n"],
+        ["bash", "--posix", "-n"],
+        # SC2016: "$" in single quotes, which is just what we want of such a path.
+        ["shellcheck", "--shell=bash", "--exclude=SC2016"],
+        ["shfmt", "-d", "-i", "4", "-ln", "bash"],
+    ],
+    "zsh": [["zsh", "-f", "-n"]],
+    "fish": [["fish", "--no-config", "-n"], ["fish_indent", "--check"]],
+}
+
+
+class Row(NamedTuple):
+    """One check of one shell's hook; *result* is ok, failed, written or not run."""
+
+    shell: str
+    check: str
+    result: str
+    detail: str = ""
+
+
+def check(
+    shells: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="SHELL", help="default: all", show_default=False),
+    ] = None,
+    golden: Annotated[
+        str | None,
+        typer.Option(
+            metavar="DIR", help=f"Where hook.SHELL must be. [default: {GOLDEN}, if it is there]"
+        ),
+    ] = None,
+    update: Annotated[bool, typer.Option("--update", help="Write the golden files anew.")] = False,
+    allow_missing: Annotated[
+        bool, typer.Option("--allow-missing", help="A shell that is not installed is no failure.")
+    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print a JSON list instead.")] = False,
+) -> None:
+    """Check that the hooks are as recorded, parse, pass the linters, and work on a terminal.
+
+    The exit status is 1 when a check failed.
+    """
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, _leave)  # what was started is ended on the way out
+    rows = []
+    for shell in dict.fromkeys(shells or render.QUOTE):
+        for row in _rows(render.checked(shell), golden, update, allow_missing):
+            rows.append(row)
+            if not as_json:
+                _print_row(row)
+            if row.result == "failed" and os.environ.get("GITHUB_ACTIONS") == "true":
+                _annotate(row, _golden_path(shell, golden))
+    if as_json:
+        print(json.dumps([row._asdict() for row in rows], indent=2))
+    if any(row.result == "failed" for row in rows):
+        raise typer.Exit(1)
+
+
+def _leave(number: int, _: object) -> NoReturn:
+    sys.exit(128 + number)
+
+
+def _print_row(row: Row) -> None:
+    print(f"{row.result:7}  {row.shell:4}  {row.check}", flush=True)
+    for line in row.detail.splitlines():
+        print("         " + ensure.printable(line, 10_000), flush=True)
+
+
+def _annotate(row: Row, path: str) -> None:
+    """Tell GitHub Actions, which reads its commands from both streams; stdout may be JSON."""
+
+    def escaped(text: str, more: str = "") -> str:
+        return "".join(f"%{ord(c):02X}" if c in "%\r\n" + more else c for c in text)
+
+    title = escaped(f"llmenv check {row.shell}: {row.check}", ":,")
+    where = escaped(path, ":,")
+    print(f"::error file={where},title={title}::{escaped(row.detail)}", file=sys.stderr)
+
+
+def _rows(shell: str, golden: str | None, update: bool, allow_missing: bool) -> Iterator[Row]:
+    """Yield all checks of *shell*'s hook, as they are done."""
+    yield _golden_row(shell, golden, update)
+    for reader, said in read(shell, render.hook(shell)):
+        if said is not None:
+            yield _row(shell, reader, said)
+        elif reader.split()[0] != shell:
+            yield Row(shell, reader, "not run", "not installed")
+    if shutil.which(shell) is None:
+        result = "not run" if allow_missing else "failed"
+        yield Row(shell, "shell", result, f"{shell} is not installed")
+    else:
+        for what, wrong in _behaviour(shell):
+            yield _row(shell, what, wrong)
+
+
+def _row(shell: str, what: str, wrong: str) -> Row:
+    return Row(shell, what, "failed" if wrong else "ok", wrong)
+
+
+# --- the golden file --------------------------------------------------------------------------
+
+
+def _golden_path(shell: str, golden: str | None) -> str:
+    return os.path.join(golden or GOLDEN, f"hook.{shell}")
+
+
+def _golden_row(shell: str, golden: str | None, update: bool) -> Row:
+    path = _golden_path(shell, golden)
+    what = f"golden file {path}"
+    old, new = userfile.load(path), os.fsencode(render.golden(shell))
+    if old == new:
+        return Row(shell, what, "ok")
+    if update:
+        _write(path, new)
+        return Row(shell, what, "written")
+    if old is None:
+        result = "not run" if golden is None else "failed"
+        return Row(shell, what, result, "not there; llmenv check --update writes it")
+    return Row(shell, what, "failed", userfile.diff(path, old, new))
+
+
+def _write(path: str, content: bytes) -> None:
+    try:
+        os.makedirs(os.path.dirname(path), exist_ok=True)
+        Path(path).write_bytes(content)
+    except OSError as error:
+        why = error.strerror
+        raise ensure.Problem(f"cannot write {ensure.printable(path)}: {why}") from None
+
+
+# --- what reads it ----------------------------------------------------------------------------
+
+
+def read(shell: str, code: str) -> Iterator[tuple[str, str | None]]:
+    """Yield (command, complaint) for each reader of *code*; None for one that is not installed."""
+    texts = [code]
+    if shell == "zsh":  # the code is one word, which `zsh -n` does not look into
+        texts.append(shlex.split(code)[-1])
+    with tempfile.TemporaryDirectory(prefix="llmenv-check-") as directory:
+        files = [os.path.join(directory, f"{index}.{shell}") for index in range(len(texts))]
+        for file, text in zip(files, texts, strict=True):
+            Path(file).write_bytes(os.fsencode(text))
+        for reader in READERS[shell]:
+            installed = shutil.which(reader[0])
+            said = "".join(_complaint([*reader, file]) for file in files) if installed else None
+            yield shlex.join(reader), said
+
+
+def _complaint(argv: list[str]) -> str:
+    done = subprocess.run(
+        argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+    )
+    said = done.stdout.decode(errors="replace")
+    return said or (f"exit status {done.returncode}" if done.returncode else "")
+
+
+# --- what it does -----------------------------------------------------------------------------
+
+# bash itself gives the prompt the right status; what a careless hook spoils is that of the next.
+_LATER = {
+    "bash": "__status=0 PROMPT_COMMAND+=$'\\n''__status=$?'; PS1=${PS1/\\$\\?/\\$__status}\n",
+}
+_FAIL_3 = {"bash": "(exit 3)", "zsh": "(exit 3)", "fish": "sh -c 'exit 3'"}
+
+
+def _behaviour(shell: str) -> Iterator[tuple[str, str]]:
+    """Use the hook in an interactive *shell*; yield (what it should do, "" or what went wrong)."""
+    try:
+        from llmenv_hooks.pty_shell import PROMPTS, ExceptionPexpect, Shell
+    except ImportError:
+        raise ensure.Problem(
+            "no pexpect to drive a shell with; python3 -m pip install 'llmenv-hooks[check]'"
+        ) from None
+
+    with _home() as home:
+        environment = _settle(home)
+        rc = _hook(shell, environment) + PROMPTS[shell] + _LATER.get(shell, "")
+        state = home / "state" / "llmenv"
+        transcript = io.StringIO()
+        what = "starts a daemon"
+        try:
+            with Shell(shell, home, rc, environment, transcript=transcript) as session:
+                answers = [(3, session.startup.strip())]
+                first = _await_pid(state)
+                yield what, ""
+                answers.append(session.run(_FAIL_3[shell]))
+                what = "revives it after kill -9"
+                os.kill(first, signal.SIGKILL)
+                answers.append(session.run(_FAIL_3[shell]))
+                _await_pid(state, first, lambda: answers.append(session.run(_FAIL_3[shell])))
+                yield what, ""
+        except (ExceptionPexpect, TimeoutError, ProcessLookupError) as error:
+            files = [*state.glob("stub.fail"), *state.glob("stub.log")]
+            logs = "".join(f"\n--- {file.name}\n{file.read_text()}" for file in files)
+            yield what, f"{error}\n--- transcript\n{transcript.getvalue()}{logs}"
+            return
+        lost = {str(status): None for status, _ in answers if status != 3}
+        yield "keeps the exit status", f"3 became {', '.join(lost)}" if lost else ""
+        yield "prints nothing", "\n".join({said: None for _, said in answers if said})
+
+
+def _settle(home: Path) -> dict[str, str]:
+    """Put a config with one harmless service into *home*; return the environment to use it in."""
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        port = str(sock.getsockname()[1])
+    command = [sys.executable, "-m", "http.server", "--bind", "127.0.0.1", port]
+    command += ["--directory", str(home)]  # by that word it is found again
+    config = home / "config.toml"
+    words = ", ".join(map(json.dumps, command))
+    config.write_text(
+        f'[services.stub]\ncommand = [{words}]\nbind = "127.0.0.1:{port}"\nbridge = false\n'
+    )
+    places = ("state", "config", "cache", "data", "runtime")
+    return {
+        "HOME": str(home),
+        "PATH": os.environ.get("PATH", os.defpath),
+        "LLMENV_CONFIG": str(config),
+        **{f"XDG_{place.upper()}_HOME": str(home / place) for place in places[:-1]},
+        "XDG_RUNTIME_DIR": str(home / places[-1]),
+    }
+
+
+def _hook(shell: str, environment: dict[str, str]) -> str:
+    """Return what `llmenv hook` prints in *environment*."""
+    ours = {name: value for name, value in os.environ.items() if not name.startswith("LLMENV_")}
+    argv = [sys.executable, "-m", "llmenv_hooks", "hook", shell]
+    done = subprocess.run(argv, env={**ours, **environment}, stdout=subprocess.PIPE, check=True)
+    return os.fsdecode(done.stdout)
+
+
+def _await_pid(state: Path, old: int | None = None, ask: Callable[[], object] = int) -> int:
+    """Return the pid that is published, other than *old*; *ask* is called until there is one.
+
+    Raises:
+        TimeoutError: there is none for 20 s.
+    """
+    end = time.monotonic() + DEADLINE_S
+    while time.monotonic() < end:
+        with contextlib.suppress(FileNotFoundError, ValueError):
+            pid = int((state / "stub.pid").read_text())
+            if pid != old:
+                return pid
+        ask()
+        time.sleep(0.02)
+    raise TimeoutError(f"no {'new ' if old else ''}daemon within {DEADLINE_S:.0f} s")
+
+
+@contextlib.contextmanager
+def _home() -> Iterator[Path]:
+    """Make a home of its own, and on the way out end every process that was started for it."""
+    with tempfile.TemporaryDirectory(prefix="llmenv-check-", ignore_cleanup_errors=True) as home:
+        try:
+            yield Path(home)
+        finally:
+            while left := _processes_with(home):
+                for pid in left:
+                    with contextlib.suppress(ProcessLookupError):
+                        os.kill(pid, signal.SIGKILL)
+                time.sleep(0.01)
+
+
+def _processes_with(marker: str) -> list[int]:
+    """Return the processes that have *marker* in their command line."""
+    found = []
+    if ensure.has_proc():
+        for file in Path("/proc").glob("[0-9]*/cmdline"):
+            with contextlib.suppress(OSError):
+                if os.fsencode(marker) in file.read_bytes():
+                    found.append(int(file.parent.name))
+    else:
+        argv = ["ps", "-A", "-ww", "-o", "pid=,args="]
+        lines = subprocess.run(argv, stdout=subprocess.PIPE, text=True).stdout.splitlines()
+        found = [int(line.split()[0]) for line in lines if marker in line]
+    return [pid for pid in found if pid != os.getpid()]

@@ -1,0 +1,269 @@
+"""`llmenv check`, on hooks that are right and on broken ones."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+from daemons import World, need, processes_with, wait_until
+from shells import SHELLS
+
+if TYPE_CHECKING:
+    import subprocess
+    from collections.abc import Iterator
+
+PROJECT = Path(__file__).parent.parent
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> Iterator[World]:
+    with World(tmp_path / "w") as made:
+        made.write_config()
+        made.env |= {"TMPDIR": str(made.root), "XDG_CACHE_HOME": str(made.root / "cache")}
+        yield made
+
+
+def check(world: World, *words: str, **options: object) -> subprocess.CompletedProcess[str]:
+    """Run `llmenv check` in the world's root."""
+    options = {"cwd": world.root, **options}
+    return world.run([sys.executable, "-m", "llmenv_hooks", "check", *words], **options)
+
+
+def results(done: subprocess.CompletedProcess[str]) -> dict[str, str]:
+    """Return the results of the checks in a --json output, by their names."""
+    return {row["check"]: row["result"] for row in json.loads(done.stdout)}
+
+
+def nothing_is_left(world: World) -> bool:
+    return not processes_with(f"{world.root}/llmenv-check-") and not list(
+        world.root.glob("llmenv-check-*")
+    )
+
+
+@pytest.fixture
+def broken(world: World) -> Path:
+    """A copy of the package, which runs in the place of ours and may be broken."""
+    shutil.copytree(PROJECT / "llmenv_hooks", world.root / "llmenv_hooks")
+    shutil.copytree(PROJECT / "templates", world.root / "templates")
+    change(world.root / "llmenv_hooks" / "check.py", "DEADLINE_S = 20.0", "DEADLINE_S = 3.0")
+    change(world.root / "llmenv_hooks" / "pty_shell.py", "timeout=20", "timeout=3")
+    return world.root / "templates"
+
+
+def change(file: Path, old: str, new: str) -> None:
+    text = file.read_text()
+    assert old in text
+    file.write_text(text.replace(old, new))
+
+
+@pytest.mark.parametrize("shell", SHELLS)
+def test_our_hooks_pass(world: World, shell: str) -> None:
+    need(shell, "shellcheck", "shfmt", "fish_indent")
+    done = check(world, shell, "--json", "--update")
+    assert done.returncode == 0, done
+    assert list(results(done).values()) == ["written"] + ["ok"] * (len(results(done)) - 1)
+    wanted = "starts a daemon, revives it after kill -9, keeps the exit status, prints nothing"
+    assert set(wanted.split(", ")) < set(results(done))
+    assert nothing_is_left(world)
+
+
+BREAKAGES = {
+    "status": ("return \"${__llmenv_rc}\"", "return 0", "keeps the exit status", "3 became 0"),
+    "noise": ("\\builtin local __llmenv_rc=\"$?\"", "local __llmenv_rc=\"$?\"; echo noise",
+              "prints nothing", "noise"),
+    "no start": ("} || __llmenv_wake\n", "} || :\n", "starts a daemon", "no daemon within"),
+    "no revival": (
+        "} || __llmenv_wake\n",
+        "} || {\n            __llmenv_wake\n            __llmenv_wake() { :; }\n        }\n",
+        "revives it after kill -9",
+        "no new daemon within",
+    ),
+    "no session": ("__llmenv_install\n    \\builtin unset", "exit 9\n    \\builtin unset",
+                   "starts a daemon", "End Of File"),
+    "syntax": ("{% endif %}\nfi\n", "{% endif %}\n", "bash -n", "syntax error"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", BREAKAGES)
+def test_a_broken_hook_fails(world: World, broken: Path, kind: str) -> None:
+    need("shellcheck", "shfmt")
+    old, new, what, said = BREAKAGES[kind]
+    change(broken / "hook.bash", old, new)
+    done = check(world, "bash", "--json")
+    assert done.returncode == 1, done
+    (row,) = (row for row in json.loads(done.stdout) if row["check"] == what)
+    assert row["result"] == "failed"
+    assert said in row["detail"]
+    if what in ("starts a daemon", "revives it after kill -9"):
+        assert "--- transcript\n" in row["detail"]
+    assert nothing_is_left(world)
+
+
+def test_the_linters_are_asked(world: World, broken: Path) -> None:
+    need("shellcheck", "shfmt")
+    hook = broken / "hook.bash"
+    change(hook, '%s\' "${__llmenv_say}"', "%s'   ${__llmenv_say}")
+    rows = json.loads(check(world, "bash", "--json").stdout)
+    failed = {row["check"].split()[0]: row["detail"] for row in rows if row["result"] == "failed"}
+    assert list(failed) == ["shellcheck", "shfmt"]
+    assert "SC2086" in failed["shellcheck"]
+    assert "-        [[ -z ${__llmenv_say}" in failed["shfmt"]
+
+
+@pytest.mark.parametrize("shell", ["zsh", "fish"])
+def test_a_syntax_error_is_found_in_each_shell(world: World, broken: Path, shell: str) -> None:
+    """Also in zsh's, where the whole code is one quoted word."""
+    need(shell)
+    change(broken / f"hook.{shell}", "\nfi\n" if shell == "zsh" else "\nend\n", "\n")
+    done = check(world, shell, "--json")
+    assert done.returncode == 1
+    (parsed,) = (found for what, found in results(done).items() if what.endswith(" -n"))
+    assert parsed == "failed"
+
+
+def test_the_lines_of_a_person(world: World) -> None:
+    done = check(world, "bash")
+    assert done.returncode == 0, done
+    lines = done.stdout.splitlines()
+    assert lines[0] == "not run  bash  golden file .llmenv/hook.bash"
+    assert lines[1].strip() == "not there; llmenv check --update writes it"
+    assert "ok       bash  revives it after kill -9" in lines
+    assert done.stderr == ""
+
+
+# --- golden files --------------------------------------------------------------------
+
+
+@pytest.fixture
+def only_bash(world: World) -> World:
+    """A world that has bash, and nothing else."""
+    (world.root / "bin").mkdir()
+    (world.root / "bin" / "bash").symlink_to(shutil.which("bash") or "")
+    world.env["PATH"] = str(world.root / "bin")
+    return world
+
+
+def recorded(world: World, *words: str) -> subprocess.CompletedProcess[str]:
+    """Run `llmenv check` where no shell makes it slow."""
+    return check(world, *words, "--allow-missing")
+
+
+def test_a_difference_to_the_golden_file_is_shown(only_bash: World) -> None:
+    golden = only_bash.root / "recorded" / "hook.zsh"
+    done = recorded(only_bash, "zsh", "--golden", "recorded", "--update")
+    assert (done.returncode, golden.exists()) == (0, True)
+    assert done.stdout.startswith("written  zsh   golden file recorded/hook.zsh\n")
+    assert str(only_bash.root) not in golden.read_text()
+    right = golden.read_bytes()
+    golden.write_bytes(right + b"echo \x1b[31mmore\n")
+    done = recorded(only_bash, "zsh", "--golden", "recorded", "--json")
+    assert (done.returncode, done.stderr) == (1, "")
+    row = json.loads(done.stdout)[0]
+    assert row["check"] == "golden file recorded/hook.zsh"
+    assert "-echo ?[31mmore" in row["detail"].splitlines()
+    assert recorded(only_bash, "zsh", "--golden", "recorded", "--update").returncode == 0
+    assert golden.read_bytes() == right
+
+
+def test_another_service_is_a_difference(only_bash: World) -> None:
+    recorded(only_bash, "zsh", "--update")
+    only_bash.config.write_text(
+        only_bash.config.read_text().replace("services.stub", "services.other")
+    )
+    done = recorded(only_bash, "zsh")
+    assert done.returncode == 1
+    assert "/STATE/other.life" in done.stdout
+
+
+def test_a_golden_file_that_was_asked_for_must_be_there(only_bash: World) -> None:
+    done = recorded(only_bash, "zsh", "--golden", "nowhere", "--json")
+    assert done.returncode == 1
+    assert results(done)["golden file nowhere/hook.zsh"] == "failed"
+
+
+def test_a_golden_file_that_cannot_be_written(only_bash: World) -> None:
+    (only_bash.root / "file").write_text("")
+    done = recorded(only_bash, "zsh", "--golden", "file", "--update")
+    assert done.returncode == 1
+    assert done.stderr.startswith("llmenv: cannot ")
+    assert len(done.stderr.splitlines()) == 1
+
+
+# --- where it runs -------------------------------------------------------------------
+
+
+def test_a_missing_shell_fails(only_bash: World) -> None:
+    done = check(only_bash, "bash", "zsh", "--json")
+    rows = json.loads(done.stdout)
+    assert done.returncode == 1
+    assert [row for row in rows if row["result"] == "failed"] == [
+        {"shell": "zsh", "check": "shell", "result": "failed", "detail": "zsh is not installed"}
+    ]
+    not_run = [row["check"].split()[0] for row in rows if row["result"] == "not run"]
+    assert not_run == ["golden", "shellcheck", "shfmt", "golden"]
+    assert results(done)["revives it after kill -9"] == "ok"
+
+
+def test_a_missing_shell_may_be_allowed(only_bash: World) -> None:
+    done = check(only_bash, "zsh", "--allow-missing")
+    assert done.returncode == 0, done
+    assert "not run  zsh   shell\n         zsh is not installed\n" in done.stdout
+
+
+def test_github_gets_annotations(only_bash: World) -> None:
+    only_bash.env["GITHUB_ACTIONS"] = "true"
+    (only_bash.root / ".llmenv").mkdir()
+    (only_bash.root / ".llmenv" / "hook.zsh").write_text("100%\n")
+    done = check(only_bash, "zsh", "--json")
+    assert len(json.loads(done.stdout)) == 2
+    first, second = done.stderr.splitlines()
+    assert first.startswith(
+        "::error file=.llmenv/hook.zsh,title=llmenv check zsh%3A golden file .llmenv/hook.zsh::---"
+    )
+    assert "%0A-100%25%0A" in first
+    assert second == (
+        "::error file=.llmenv/hook.zsh,title=llmenv check zsh%3A shell::zsh is not installed"
+    )
+
+
+def test_an_unknown_shell_is_wrong_usage(world: World) -> None:
+    done = check(world, "tcsh")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == "llmenv: no hook for 'tcsh'; there is: bash, zsh, fish\n"
+
+
+def test_without_pexpect_it_says_what_to_install(world: World) -> None:
+    (world.root / "pexpect.py").write_text("raise ImportError\n")
+    done = check(world, "bash")
+    assert done.returncode == 1
+    assert done.stderr == (
+        "llmenv: no pexpect to drive a shell with; python3 -m pip install 'llmenv-hooks[check]'\n"
+    )
+
+
+def test_the_users_own_settings_stay_out(world: World) -> None:
+    """Neither their services nor their way to switch the hook off reach the shell on the pty."""
+    world.env["LLMENV_DISABLE"] = "1"
+    assert check(world, "bash").returncode == 0
+    assert not world.told("starts")
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT])
+def test_ending_it_leaves_no_process(world: World, broken: Path, number: int) -> None:
+    change(broken.parent / "llmenv_hooks" / "check.py", "DEADLINE_S = 3.0", "DEADLINE_S = 60.0")
+    # A hook that does not revive, so that the daemon, the shell and the check all wait.
+    old, new, *_ = BREAKAGES["no start"]
+    change(broken / "hook.bash", old, new)
+    going = world.begin(
+        [sys.executable, "-m", "llmenv_hooks", "check", "bash"], cwd=str(world.root)
+    )
+    wait_until(lambda: len(processes_with(f"{world.root}/llmenv-check-")) >= 1)
+    os.kill(going.pid, number)
+    assert going.wait(20) in (128 + number, 130)
+    assert nothing_is_left(world)

@@ -1,0 +1,135 @@
+"""The hook beside the tools that people really have at their prompts."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import neighbours
+import pytest
+from daemons import World, wait_until
+from shells import SHELLS, Shell, hook_text, revives, shows
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+EACH = pytest.mark.parametrize("name", SHELLS)
+ORDER = pytest.mark.parametrize("order", ["before", "after"])
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> Iterator[World]:
+    with World(tmp_path / "w") as made:
+        made.write_config()
+        yield made
+
+
+# Counts the calls of the hook.
+COUNT = {
+    "bash": ('__llmenv_rc="$?"\n', "__fired=$((__fired + 1))\n"),
+    "zsh": ("__llmenv_hook() {\n", "__fired=$((__fired + 1))\n"),
+    "fish": ("--on-event fish_prompt\n", "set -g __fired (builtin math $__fired + 1)\n"),
+}
+
+
+def counted(world: World, name: str) -> str:
+    """Return the hook, which counts in `__fired` how often it is called."""
+    text = hook_text(world, name)
+    line, count = COUNT[name]
+    assert text.count(line) == 1
+    return f"{'set -g __fired 0' if name == 'fish' else '__fired=0'}\n" + text.replace(
+        line, line + count
+    )
+
+
+INIT = {"direnv": "direnv hook", "mise": "mise activate", "starship": "starship init"}
+INIT["zoxide"] = "zoxide init"
+
+
+def fires_once_a_prompt(shell: Shell) -> None:
+    before = int(shows(shell, "__fired"))
+    for _ in range(3):
+        shell.run()
+    assert int(shows(shell, "__fired")) == before + 4
+
+
+def keeps_the_status(shell: Shell) -> None:
+    failing = "sh -c 'exit 3'" if shell.name == "fish" else "(exit 3)"
+    assert shell.run(failing)[0] == 3
+    assert shell.run("true")[0] == 0
+
+
+@EACH
+@ORDER
+@pytest.mark.parametrize("tool", INIT)
+def test_beside_a_real_tool(world: World, name: str, tool: str, order: str) -> None:
+    project = neighbours.settle(world)
+    line = f"{INIT[tool]} {name} | source" if name == "fish" else f'eval "$({INIT[tool]} {name})"'
+    with Shell(
+        name,
+        world,
+        hook=counted(world, name),
+        prompt=neighbours.BEHIND[name] if tool == "starship" else None,
+        **{order: line},  # type: ignore[arg-type]
+    ) as shell:
+        wait_until(world.proved)
+        fires_once_a_prompt(shell)
+        keeps_the_status(shell)
+        shell.run(f"cd '{project}'")
+        does_its_job(tool, shell, world, project)
+        shell.run("cd /")
+        revives(shell, world)
+        fires_once_a_prompt(shell)
+
+
+def does_its_job(tool: str, shell: Shell, world: World, project: Path) -> None:
+    """Assert that *tool* has done what it is there for, now that *shell* is in *project*."""
+    if tool == "zoxide":
+        assert str(project) in world.run(["zoxide", "query", "-l"]).stdout
+    elif tool == "starship":
+        assert "drawn-after-7" in shell.run("sh -c 'exit 7'")[1]
+    else:
+        assert shows(shell, {"direnv": "FROM_ENVRC", "mise": "FROM_MISE"}[tool]) == "yes"
+        shell.run("cd /")
+        assert shows(shell, {"direnv": "FROM_ENVRC", "mise": "FROM_MISE"}[tool]) == ""
+
+
+REDUCED = [
+    ("bash", "PREEXEC_STRING"),
+    ("bash", "PREEXEC_ARRAY"),
+    ("zsh", "OH_MY_ZSH"),
+    ("zsh", "PREZTO"),
+]
+
+
+@ORDER
+@pytest.mark.parametrize(("name", "tool"), REDUCED)
+def test_beside_a_framework(world: World, name: str, tool: str, order: str) -> None:
+    code = getattr(neighbours, tool)
+    with Shell(name, world, hook=counted(world, name), twice=True, **{order: code}) as shell:
+        wait_until(world.proved)
+        fires_once_a_prompt(shell)
+        keeps_the_status(shell)
+        shell.run("(exit 5)")
+        assert shows(shell, "__precmd") == "5"
+        shell.run("true told")
+        assert shows(shell, "__preexec").startswith("echo")
+        revives(shell, world)
+        fires_once_a_prompt(shell)
+
+
+@EACH
+@ORDER
+def test_starship_and_an_rc_file_that_is_read_again(world: World, name: str, order: str) -> None:
+    """In bash it keeps our line in a variable of its own, out of sight."""
+    neighbours.settle(world)
+    line = f"starship init {name} | source" if name == "fish" else f'eval "$(starship init {name})"'
+    with Shell(
+        name,
+        world,
+        hook=counted(world, name),
+        prompt=neighbours.BEHIND[name],
+        **{order: line},  # type: ignore[arg-type]
+    ) as shell:
+        shell.run(f"source '{shell.hook}'")
+        fires_once_a_prompt(shell)

@@ -1,0 +1,326 @@
+"""The hook in sessions as people have them: interrupts, jobs, shells in shells, real terminals."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import signal
+import tempfile
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+from daemons import World, kill, need, wait_until
+from shells import SHELLS, Shell, hook_text, revives, shows
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+EACH = pytest.mark.parametrize("name", SHELLS)
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> Iterator[World]:
+    with World(tmp_path / "w") as made:
+        made.write_config()
+        yield made
+
+
+# --- signals and jobs ----------------------------------------------------------------
+
+
+@EACH
+@pytest.mark.parametrize("dead", [False, True])
+def test_an_interrupt_during_a_command(world: World, name: str, dead: bool) -> None:
+    with Shell(name, world) as shell:
+        wait_until(world.proved)
+        shell.child.sendline("sh -c 'echo $((40+2)); exec sleep 300'")
+        shell.child.expect_exact("42\r\n")
+        if dead:
+            kill(world.check())
+        shell.child.sendintr()
+        status, seen = shell.next_prompt()
+        assert status == 130
+        assert seen.replace("^C", "").strip() == ""
+        if dead:
+            wait_until(lambda: shell.run()[1] == "" and len(world.told("starts")) == 2)
+            wait_until(world.proved)
+        assert shell.run("echo alive")[1] == "alive"
+
+
+@EACH
+def test_a_job_that_is_stopped_and_goes_on(world: World, name: str) -> None:
+    with Shell(name, world) as shell:
+        wait_until(world.proved)
+        shell.child.sendline("sleep 301")
+        (sleeper,) = wait_until(lambda: [pid for pid in children(shell.pid) if sleeps(pid)])
+        shell.child.send("\x1a")
+        _, seen = shell.next_prompt()
+        assert "sleep 301" in seen
+        revives(shell, world)  # ... while it is stopped
+        listed = shell.run("jobs")[1]
+        assert len(re.findall("sleep", listed)) == 1
+        shell.child.sendline("fg")
+        wait_until(lambda: state(sleeper) == "S")
+        os.kill(sleeper, signal.SIGTERM)
+        shell.next_prompt()
+        assert "sleep" not in shell.run("jobs")[1]
+
+
+def children(pid: int) -> list[int]:
+    return [int(each) for each in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
+def sleeps(pid: int) -> bool:
+    return Path(f"/proc/{pid}/comm").read_text() == "sleep\n"
+
+
+def state(pid: int) -> str:
+    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+
+
+# --- shells in shells ----------------------------------------------------------------
+
+
+@contextmanager
+def inside(shell: Shell, line: str, leave: str = "exit") -> Iterator[str]:
+    """Start another shell with *line*, and leave it; yield what it prints before its prompt."""
+    outer, shell.count = shell.count, 0
+    shell.child.sendline(line)
+    yield shell.next_prompt()[1].partition("\n")[2].strip()
+    shell.child.sendline(leave)
+    shell.count = outer
+    shell.next_prompt()
+
+
+def again(shell: Shell) -> str:
+    """Return the command line that *shell* was started with."""
+    return shlex.join(os.fsdecode(word) for word in shell.child.args or ())
+
+
+@EACH
+def test_a_nested_shell(world: World, name: str) -> None:
+    with Shell(name, world) as shell:
+        wait_until(world.proved)
+        with inside(shell, again(shell)) as said:
+            assert said == ""
+            assert shell.run("echo inner")[1].splitlines()[-1] == "inner"
+            revives(shell, world)
+        assert shell.run("echo outer")[1] == "outer"
+        revives(shell, world)
+
+
+@EACH
+def test_a_shell_that_replaces_another(world: World, name: str) -> None:
+    with Shell(name, world) as shell:
+        wait_until(world.proved)
+        shell.count = 0
+        shell.child.sendline(f"exec {again(shell)}")
+        assert shell.next_prompt()[1].partition("\n")[2].strip() == ""
+        revives(shell, world)
+        assert shell.run() == (0, "")
+
+
+@pytest.mark.parametrize("name", ["bash", "zsh"])
+def test_a_subshell(world: World, name: str) -> None:
+    with Shell(name, world) as shell:
+        wait_until(world.proved)
+        assert shell.run("(echo in; false | exit 4)") == (4, "in")
+        assert shell.run("(sleep 0.01 &) ; echo $(echo out)")[1] == "out"
+        revives(shell, world)
+
+
+@EACH
+def test_script(world: World, name: str) -> None:
+    """It puts a terminal of its own into the terminal, and records what is shown."""
+    need("script")
+    record = world.root / "record"
+    with Shell(name, world) as shell:
+        wait_until(world.proved)
+        line = f"script -q -c {shlex.quote(again(shell))} '{record}'"
+        with inside(shell, line) as said:
+            assert said == ""
+            assert shell.run("echo recorded")[1].splitlines()[-1] == "recorded"
+            revives(shell, world)
+    assert "llmenv" not in re.sub(r".*(--rcfile|source '|script).*", "", record.read_text())
+
+
+@EACH
+def test_another_home(world: World, tmp_path: Path, name: str) -> None:
+    """What `su` makes: a shell with another HOME has its own service, of its own state."""
+    with World(tmp_path / "other") as other, Shell(name, world) as shell:
+        other.write_config()
+        wait_until(world.proved)
+        with Shell(name, other) as model:
+            line = again(model)
+            wait_until(other.proved)
+            kill(other.check())
+        set_ = " ".join(f"{key}={shlex.quote(value)}" for key, value in other.env.items())
+        zdotdir = f"ZDOTDIR={shlex.quote(str(model.hook.parent))}"
+        with inside(shell, f"env -u LLMENV_MCP_URL {set_} {zdotdir} {line}") as said:
+            assert said == ""
+            assert shows(shell, "LLMENV_MCP_URL") == f"http://{other.bind}/mcp"
+            wait_until(lambda: shell.run() == (0, "") and len(other.daemons()) == 1)
+            wait_until(other.proved)
+        assert shows(shell, "LLMENV_MCP_URL") == f"http://{world.bind}/mcp"
+        world.check()
+        revives(shell, world)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody else")
+@pytest.mark.parametrize("name", ["bash", "zsh"])
+def test_somebody_else_with_this_home(name: str) -> None:
+    """`su -m`: the rc file is read by a user who may not look at the state, and sees nothing."""
+    need("su")
+    with (
+        tempfile.TemporaryDirectory(dir="/tmp") as directory,
+        World(Path(directory) / "w") as world,
+    ):
+        os.chmod(directory, 0o755)
+        world.write_config()
+        with Shell(name, world) as shell:
+            wait_until(world.proved)
+            daemon = world.check()
+            shell_, *arguments = shlex.split(again(shell))
+            with inside(shell, shlex.join(["su", "-m", "-s", shell_, "nobody", "--", *arguments])):
+                assert shell.run("id -un")[1] == "nobody"
+                for _ in range(3):
+                    assert shell.run() == (0, "")
+            assert world.check() == daemon
+
+
+# --- real terminals ------------------------------------------------------------------
+
+
+class Pane:
+    """A shell in a real tmux."""
+
+    def __init__(self, world: World, argv: list[str], size: tuple[int, int]) -> None:
+        need("tmux")
+        self.world = world
+        self.directory = tempfile.TemporaryDirectory(dir="/tmp")  # a socket's path must be short
+        columns, lines = map(str, size)
+        self.tmux("-f", "/dev/null", "new-session", "-d", "-x", columns, "-y", lines, *argv)
+
+    def tmux(self, *words: str) -> str:
+        done = self.world.run(["tmux", "-u", "-S", f"{self.directory.name}/socket", *words])
+        assert done.returncode == 0, done
+        return done.stdout
+
+    def text(self) -> str:
+        """Return all that was shown, as one would scroll back through it."""
+        return self.tmux("capture-pane", "-p", "-S", "-").rstrip()
+
+    def type(self, *keys: str) -> None:
+        self.tmux("send-keys", *keys)
+
+    def pid(self) -> int:
+        return int(self.tmux("display-message", "-p", "#{pane_pid}"))
+
+    def close(self) -> None:
+        self.tmux("kill-server")
+        self.directory.cleanup()
+
+
+@contextmanager
+def pane(world: World, name: str, rc: str, size: tuple[int, int]) -> Iterator[Pane]:
+    home = world.root / f"pane-{len(list(world.root.glob('pane-*')))}"
+    home.mkdir()
+    file = home / {"bash": "rc", "zsh": ".zshrc", "fish": "fish/config.fish"}[name]
+    file.parent.mkdir(exist_ok=True)
+    file.write_text(rc)
+    argv = {
+        "bash": ["bash", "--noprofile", "--rcfile", str(file)],
+        "zsh": ["env", f"ZDOTDIR={home}", "zsh", "-d"],
+        "fish": ["env", f"XDG_CONFIG_HOME={home}", "fish", "--private"],
+    }[name]
+    made = Pane(world, ["env", "LC_ALL=C.UTF-8", f"HISTFILE={home}/history", *argv], size)
+    try:
+        yield made
+    finally:
+        made.close()
+
+
+# Two lines, a right prompt, vi keys: what a terminal has to redraw.
+DRAWN = {
+    "bash": "set -o vi; PS1='[top \\w]\\nready> '",
+    "zsh": "bindkey -v; setopt prompt_subst; PROMPT=$'[top %~]\\nready> '; RPROMPT='right-%?'",
+    "fish": "fish_vi_key_bindings; function fish_mode_prompt; end; function fish_greeting; end;"
+    "function fish_prompt; echo '[top]'; echo -n 'ready> '; end;"
+    "function fish_right_prompt; echo right-$status; end",
+}
+
+
+@EACH
+@pytest.mark.parametrize("size", [(80, 30), (5, 30)])
+def test_the_screen_is_as_without_the_hook(world: World, name: str, size: tuple[int, int]) -> None:
+    """In tmux: with a prompt of two lines, one at the right, vi keys, also in 5 columns."""
+    with_hook = screen(world, name, hook_text(world, name), size)
+    assert with_hook == screen(world, name, "", size)
+    assert with_hook.count("[top") == 6
+
+
+def screen(world: World, name: str, hook: str, size: tuple[int, int]) -> str:
+    """Return what a few commands leave on a screen; with a hook it has its daemon to revive."""
+    with pane(world, name, f"{hook}\n{DRAWN[name]}\n", size) as terminal:
+        prompts(terminal, 1)
+        terminal.type("half")
+        wait_until(lambda: "half" in terminal.text().replace("\n", ""))
+        terminal.type("C-c")
+        prompts(terminal, 2)
+        if hook:
+            wait_until(world.proved)
+            kill(world.check())
+        for count, line in enumerate(("false", "echo x", "", "true"), 3):
+            terminal.type(*([line] if line else []), "Enter")
+            prompts(terminal, count)
+        wait_until(lambda: terminal.text() == terminal.text())
+        text = terminal.text()
+        if hook:
+            wait_until(lambda: revived(terminal, world))
+        return text
+
+
+def marks(terminal: Pane) -> int:
+    """Return how many prompts were drawn; the last one to its end."""
+    before, _, last = terminal.text().rpartition("[top")
+    return before.count("[top") + ("dy>" in last.replace("\n", ""))  # fish cuts what is too long
+
+
+def prompts(terminal: Pane, count: int) -> None:
+    """Wait until *count* prompts were drawn."""
+    try:
+        wait_until(lambda: marks(terminal) == count)
+    except AssertionError:
+        raise AssertionError(f"{count} prompts wanted:\n{terminal.text()}") from None
+
+
+def revived(terminal: Pane, world: World) -> bool:
+    terminal.type("Enter")
+    return len(world.told("starts")) >= 2 and world.proved()
+
+
+@EACH
+@pytest.mark.parametrize("dead", [False, True])
+def test_the_end_of_a_background_job_is_told(world: World, name: str, dead: bool) -> None:
+    """Also by a prompt that starts the helper: what it silences is its own noise alone."""
+    with pane(world, name, f"{hook_text(world, name)}\n{DRAWN[name]}\n", (80, 30)) as terminal:
+        wait_until(world.proved)
+        prompts(terminal, 1)
+        terminal.type("sleep 302 &", "Enter")
+        (job,) = wait_until(lambda: [pid for pid in children(terminal.pid()) if sleeps(pid)])
+        prompts(terminal, 2)
+        if dead:
+            kill(world.check())
+        os.kill(job, signal.SIGKILL)
+
+        def told() -> bool:
+            terminal.type("Enter")
+            return bool(re.search(r"(?i)(kill.*sleep 302|sleep 302.*kill)", terminal.text()))
+
+        wait_until(told)
+        if dead:
+            wait_until(lambda: revived(terminal, world))
+        assert "llmenv" not in terminal.text()
