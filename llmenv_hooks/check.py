@@ -67,9 +67,10 @@ def check(
     ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print a JSON list instead.")] = False,
 ) -> None:
-    """Check that the hooks are as recorded, parse, pass the linters, and work on a terminal.
+    """Vouch for the hooks, as a CI wants it.
 
-    The exit status is 1 when a check failed.
+    They are as recorded, their shells parse them, linters are content, and on a terminal they do
+    what they are for. The exit status is 1 when a check failed.
     """
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, _leave)  # what was started is ended on the way out

@@ -74,8 +74,8 @@ def test_our_hooks_pass(world: World, shell: str) -> None:
 
 
 BREAKAGES = {
-    "status": ("return \"${__llmenv_rc}\"", "return 0", "keeps the exit status", "3 became 0"),
-    "noise": ("\\builtin local __llmenv_rc=\"$?\"", "local __llmenv_rc=\"$?\"; echo noise",
+    "status": ("return \"${1-0}\"", "return 0", "keeps the exit status", "3 became 0"),
+    "noise": ("__llmenv_hook() {\n", "__llmenv_hook() {\n        echo noise\n",
               "prints nothing", "noise"),
     "no start": ("} || __llmenv_wake\n", "} || :\n", "starts a daemon", "no daemon within"),
     "no revival": (

@@ -26,7 +26,7 @@ def world(tmp_path: Path) -> Iterator[World]:
 
 # Counts the calls of the hook.
 COUNT = {
-    "bash": ('__llmenv_rc="$?"\n', "__fired=$((__fired + 1))\n"),
+    "bash": ("__llmenv_hook() {\n", "__fired=$((__fired + 1))\n"),
     "zsh": ("__llmenv_hook() {\n", "__fired=$((__fired + 1))\n"),
     "fish": ("--on-event fish_prompt\n", "set -g __fired (builtin math $__fired + 1)\n"),
 }
