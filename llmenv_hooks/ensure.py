@@ -686,9 +686,13 @@ def _ask(*argv: str) -> str:
     return done.stdout.decode(errors="replace").strip()
 
 
+# Asked once: between fork and exec the answer must not change, since without /proc one forks.
+_HAS_PROC = os.path.exists(f"{PROC}/self/stat")
+
+
 def has_proc() -> bool:
     """True where processes are seen through /proc."""
-    return os.path.exists(f"{PROC}/self/stat")
+    return _HAS_PROC
 
 
 def _start_time(pid: int) -> str | None:
