@@ -24,13 +24,6 @@ RC = {"bash": "bashrc", "zsh": "zshrc", "fish": "config.fish"}
 EACH = pytest.mark.parametrize("name", SHELLS)
 
 
-@pytest.fixture
-def world(tmp_path: Path) -> Iterator[World]:
-    with World(tmp_path / "w") as made:
-        made.write_config()
-        yield made
-
-
 # --- rc files ------------------------------------------------------------------------
 
 READERS = {

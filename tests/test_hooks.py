@@ -31,13 +31,6 @@ EACH = pytest.mark.parametrize("name", SHELLS)
 
 
 @pytest.fixture
-def world(tmp_path: Path) -> Iterator[World]:
-    with World(tmp_path / "w") as made:
-        made.write_config()
-        yield made
-
-
-@pytest.fixture
 def helper(world: World) -> Path:
     """A stand-in for ensure.py that only counts its calls."""
     path = world.root / "helper.py"

@@ -10,18 +10,10 @@ from daemons import World, wait_until
 from shells import SHELLS, Shell, hook_text, revives, shows
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
 EACH = pytest.mark.parametrize("name", SHELLS)
 ORDER = pytest.mark.parametrize("order", ["before", "after"])
-
-
-@pytest.fixture
-def world(tmp_path: Path) -> Iterator[World]:
-    with World(tmp_path / "w") as made:
-        made.write_config()
-        yield made
 
 
 # Counts the calls of the hook.

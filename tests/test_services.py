@@ -15,14 +15,6 @@ from llmenv_hooks import ensure
 
 if TYPE_CHECKING:
     import subprocess
-    from collections.abc import Iterator
-
-
-@pytest.fixture
-def world(tmp_path: Path) -> Iterator[World]:
-    with World(tmp_path / "w") as made:
-        made.write_config()
-        yield made
 
 
 def add(world: World, name: str, *lines: str, modes: str = "") -> Path:

@@ -21,13 +21,6 @@ if TYPE_CHECKING:
 EACH = pytest.mark.parametrize("name", SHELLS)
 
 
-@pytest.fixture
-def world(tmp_path: Path) -> Iterator[World]:
-    with World(tmp_path / "w") as made:
-        made.write_config()
-        yield made
-
-
 # --- signals and jobs ----------------------------------------------------------------
 
 
