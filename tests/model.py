@@ -149,7 +149,7 @@ class Life(RuleBasedStateMachine):
                 stranger.kill()
                 stranger.wait()
             done = self.run("start")
-            assert done.returncode == 0, done
+            assert done.returncode == 0, done.stderr
             self.names_the_daemon(done)
         finally:
             self.world.__exit__(None, None, None)
@@ -164,13 +164,20 @@ class Life(RuleBasedStateMachine):
     def run(self, *words: str, crash: str = "") -> subprocess.CompletedProcess[str]:
         done = self.world.run(self.argv(*words, crash=crash))
         assert "Traceback" not in done.stderr, done
+        self.settle()
         return done
+
+    def settle(self) -> None:
+        """Wait for what a killed caller has left on its way: the next step is to know of it."""
+        marker = str(self.world.oracle)
+        wait_until(lambda: set(processes_with(marker)) <= set(self.world.told("listening")))
 
     def names_the_daemon(self, done: subprocess.CompletedProcess[str]) -> None:
         pids = self.world.daemons()
         assert len(pids) == 1, (done.stdout, done.stderr, os.listdir(self.world.state))
         files = sorted(self.world.state.glob("stub*.pid"))
-        assert f"{pids[0]}\n" in [file.read_text() for file in files]
+        written = {file.name: file.read_text()[:20] for file in files}
+        assert f"{pids[0]}\n" in written.values(), (pids, written, done.stdout, done.stderr)
 
     @property
     def may_fail(self) -> bool:
@@ -191,7 +198,7 @@ class Life(RuleBasedStateMachine):
             return
         assert done.returncode in (1, 75), done
         assert done.stderr.count("\n") == 1, done
-        assert self.may_fail, done
+        assert self.may_fail, done.stderr
         assert not running or self.stopped, done
 
     # --- what people and programs do ---
@@ -207,6 +214,7 @@ class Life(RuleBasedStateMachine):
             out, err = one.communicate(timeout=30)
             assert "Traceback" not in err, err
             assert one.returncode == 0 or self.may_fail, (out, err)
+        self.settle()
 
     @rule()
     def start(self) -> None:
