@@ -220,7 +220,8 @@ class Life(RuleBasedStateMachine):
     def start(self) -> None:
         done = self.run("start")
         assert done.returncode == 0 or self.squatter, done
-        if done.returncode == 0:
+        if done.returncode == 0 and not self.others:
+            # Beside another realm it has files of its own, and the mark in the others stays.
             self.stopped = False
 
     @rule()
