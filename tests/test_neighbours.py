@@ -123,5 +123,6 @@ def test_starship_and_an_rc_file_that_is_read_again(world: World, name: str, ord
         prompt=neighbours.BEHIND[name],
         **{order: line},  # type: ignore[arg-type]
     ) as shell:
+        wait_until(world.proved)
         shell.run(f"source '{shell.hook}'")
         fires_once_a_prompt(shell)
