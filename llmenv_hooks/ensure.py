@@ -68,6 +68,7 @@ NAME.log        the daemon's output, cut at 1 MiB by each run; the older part in
 from __future__ import annotations
 
 import _socket  # `socket` adds enum and selectors: 10 ms more at every run
+import _thread
 import errno
 import fcntl
 import os
@@ -1558,9 +1559,9 @@ def _in_our_realm(work: Callable[[Files], Result], shared: Files, suffixed: File
 
 
 def _with_locks(work: Callable[[Files], Result], files: Files) -> Result:
-    before = os.umask(0o077)
     try:
-        return work(files)
+        with _PRIVATE:
+            return work(files)
     except _NoLocks:
         runtime = _runtime_directory()
         if os.path.lexists(files.lock) and not os.path.getsize(files.lock):
@@ -1571,11 +1572,33 @@ def _with_locks(work: Callable[[Files], Result], files: Files) -> Result:
                 " set XDG_RUNTIME_DIR to a directory that has"
             ) from None
         moved = Files(files.pid, runtime)
-        make_directory(runtime)
-        _link(moved.life, files.life)  # where shells look for it, and `Files`
+        with _PRIVATE:
+            make_directory(runtime)
+            _link(moved.life, files.life)  # where shells look for it, and `Files`
         return _with_locks(work, moved)
-    finally:
-        os.umask(before)
+
+
+class _PrivateUmask:
+    """While any thread is inside, new files are the user's alone: a umask is the process's."""
+
+    def __init__(self) -> None:
+        self._lock = _thread.allocate_lock()
+        self._inside = self._before = 0
+
+    def __enter__(self) -> None:
+        with self._lock:
+            if not self._inside:
+                self._before = os.umask(0o077)
+            self._inside += 1
+
+    def __exit__(self, *_: object) -> None:
+        with self._lock:
+            self._inside -= 1
+            if not self._inside:
+                os.umask(self._before)
+
+
+_PRIVATE = _PrivateUmask()
 
 
 def make_directory(path: str) -> None:

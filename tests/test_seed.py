@@ -202,7 +202,11 @@ def test_row_06_it_looks_again_under_the_lock(
 def test_row_07_losers_wait_for_the_winner(
     world: World, pid_path: str, sleeper: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The winner is held in its spawn until the loser is known to wait."""
+    """The winner is held in its spawn until the loser is known to wait.
+
+    The umask, which the two share as threads of one process, is in the end what it was.
+    """
+    os.umask(umask := os.umask(0))
     spawning, waited = threading.Event(), threading.Event()
     outcomes: dict[str, str] = {}
 
@@ -241,6 +245,7 @@ def test_row_07_losers_wait_for_the_winner(
         "winner": EnsureOutcome.SPAWNED,
         "loser": EnsureOutcome.ALREADY_RUNNING,
     }
+    assert os.umask(umask) == umask
 
 
 def test_row_07_losers_fail_loudly_at_their_timeout(world: World, pid_path: str) -> None:
