@@ -94,9 +94,15 @@ if [[ $- == *i* && -z ${LLMENV_DISABLE-} ]]; then
     # `&& :` hands its status on to the next line, and keeps it from `set -e` and an ERR trap.
     __llmenv_install() {
         \builtin local IFS=$' \t\n' __llmenv_line=$'\n' __llmenv_flags
-        __llmenv_flags="$(\builtin declare -p PROMPT_COMMAND 2>/dev/null)" || \builtin :
-        __llmenv_flags="${__llmenv_flags#declare -}"
-        __llmenv_flags="${__llmenv_flags%%[ =]*}"
+        if ((BASH_VERSINFO[0] * 100 + BASH_VERSINFO[1] >= 501)); then
+            __llmenv_flags="${PROMPT_COMMAND[*]@a}"
+        else
+            __llmenv_flags="$(\builtin declare -p PROMPT_COMMAND 2>/dev/null)" || \builtin :
+            __llmenv_flags="${__llmenv_flags#declare -}"
+            __llmenv_flags="${__llmenv_flags%%[ =]*}"
+            # Of an array this bash runs the first element alone, which is what its name means.
+            __llmenv_flags="${__llmenv_flags//a/}"
+        fi
         # starship keeps the PROMPT_COMMAND that it found in a variable of its own.
         if [[ " ${PROMPT_COMMAND[*]-} ${precmd_functions[*]-} ${STARSHIP_PROMPT_COMMAND-} " == *[[:space:]\;]__llmenv_hook[[:space:]\;]* ]]; then
             \builtin return 0
@@ -104,10 +110,9 @@ if [[ $- == *i* && -z ${LLMENV_DISABLE-} ]]; then
             precmd_functions+=(__llmenv_hook)
         elif [[ ${__llmenv_flags} == *r* ]]; then
             \builtin printf 'llmenv: no hook in this shell: PROMPT_COMMAND is readonly\n' >&2
-        elif [[ ${__llmenv_flags} == *a* ]] && ((BASH_VERSINFO[0] * 100 + BASH_VERSINFO[1] >= 501)); then
+        elif [[ ${__llmenv_flags} == *a* ]]; then
             PROMPT_COMMAND+=('__llmenv_hook "$?" && :')
         else
-            # An older bash runs the first element alone, which is what this means for an array.
             # shellcheck disable=SC2128,SC2178
             PROMPT_COMMAND="${PROMPT_COMMAND:+${PROMPT_COMMAND}${__llmenv_line}}__llmenv_hook \"\$?\" && :"
         fi
