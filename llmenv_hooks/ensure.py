@@ -436,7 +436,8 @@ class _Checker:
         if any("=" in key or not key for key in env):
             self.wrong(where, "env", "a variable's name is not empty and has no =")
         cwd = values.get("cwd", "/")
-        if not (isinstance(cwd, str) and cwd.startswith(("/", "~/", "${")) and "\0" not in cwd):
+        absolute = isinstance(cwd, str) and (cwd == "~" or cwd.startswith(("/", "~/", "${")))
+        if not absolute or "\0" in cwd:
             self.wrong(where, "cwd", "want an absolute path in quotes")
         wait = values.get("start_timeout", START_TIMEOUT_S)
         if isinstance(wait, bool) or not isinstance(wait, (int, float)) or not 0 < wait <= 3600:

@@ -59,7 +59,7 @@ def _choose_command(yes: bool) -> list[str]:
             " or llmenv-hooks with its extra, e.g."
             f" {shlex.quote(sys.executable)} -m pip install 'llmenv-hooks[proxy]'"
         )
-    return [sys.executable, _example_server()]
+    return [word.replace("${", "$${") for word in (sys.executable, _example_server())]
 
 
 def _split(command: str) -> list[str]:

@@ -108,6 +108,13 @@ def test_the_home_and_variables_stand_for_their_values(world: World) -> None:
     assert env["D"] == "~user"
 
 
+def test_the_home_itself_as_the_directory(world: World) -> None:
+    oracle = add(world, "more", "cwd = '~'")
+    assert world.run(world.bare("--service", "more")).returncode == 0
+    pid = (oracle / "listening").read_text().strip()
+    assert os.readlink(f"/proc/{pid}/cwd") == str(world.home)
+
+
 def test_words_of_a_command_are_expanded_and_in_every_shell_it_is_the_same_service(
     world: World,
 ) -> None:

@@ -186,6 +186,16 @@ def test_init_with_the_example_server_and_on(world: World) -> None:
     assert llmenv(world, "stop").stdout == "memory stopped\n"
 
 
+def test_init_takes_a_path_as_it_is(world: World) -> None:
+    """Also where the interpreter's has in it what is a variable in the config."""
+    odd = world.root / "${HOME}"
+    odd.symlink_to(Path(sys.executable).parent)
+    python = odd / Path(sys.executable).name
+    wanted = ["-c", f"import sys; sys.executable = {str(python)!r}\n{LLMENV}", world.bind]
+    assert world.run([PYTHON, *wanted, "init", "--yes"]).returncode == 0
+    assert ensure.expanded(written(world)).command[0] == str(python)
+
+
 def test_init_says_what_is_missing_for_a_start(world: World) -> None:
     install(world, "icm", "")
     python = world.root / "bin" / "python"
@@ -319,6 +329,9 @@ GOOD = [
             'bind = "[::ffff:127.0.0.1]:7878"',
             "bridge = false",
             'cwd = "/srv"',
+            'cwd = "~"',
+            'cwd = "~/x"',
+            'cwd = "${HOME}/x"',
             "env = {}",
             'env = { A = "", "b c" = "x=y" }',
             "start_timeout = 1",
@@ -362,6 +375,7 @@ BAD = [
             'bridge = "no"',
             'cwd = "here"',
             'cwd = ""',
+            'cwd = "~user"',
             "cwd = 1",
             "env = []",
             "env = { A = 1 }",
