@@ -261,6 +261,7 @@ def screen(world: World, name: str, hook: str, size: tuple[int, int]) -> str:
         prompts(terminal, 1)
         terminal.type("half")
         wait_until(lambda: "half" in terminal.text().replace("\n", ""))
+        wait_until(lambda: state(terminal.pid()) == "S")  # readline loses one between two reads
         terminal.type("C-c")
         while name == "fish" and marks(terminal) < 2:
             terminal.type("C-c")  # fish 3.6 loses one that comes within milliseconds of a key
