@@ -203,8 +203,9 @@ def survive(service: ensure.Service, url: str, proxy: int) -> None:
 
     child = kill_stdio_child(proxy)
     say(f"killed the stdio server, pid {child}; mcp-proxy, pid {proxy}, still listens")
+    wait = ("--timeout", str(service.start_timeout))  # a busy machine takes more than the 10 s
     deep = subprocess.run(
-        [sys.executable, "-I", "-S", ensure.__file__, "--deep", "--service", service.name],
+        [sys.executable, "-I", "-S", ensure.__file__, "--deep", "--service", service.name, *wait],
         capture_output=True,
         text=True,
         check=False,

@@ -123,7 +123,7 @@ def static(shell: str, path: str, state: str, config: str) -> str:
 def sources(shell: str, config: str) -> list[str]:
     """Return the files that make a rendering of *shell*'s hook old when they change."""
     names = (f"{kind}.{shell}" for kind in ("hook", "static"))
-    return [config, _ensure_path(), *(os.path.join(_templates(), name) for name in names)]
+    return [config, _ensure_path(), *(os.path.join(templates(), name) for name in names)]
 
 
 def _metadata() -> list[str]:
@@ -146,7 +146,7 @@ def _template(name: str) -> jinja2.Template:
 
     quote = QUOTE[name.rpartition(".")[2]]
     environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(_templates()),
+        loader=jinja2.FileSystemLoader(templates()),
         undefined=jinja2.StrictUndefined,
         autoescape=False,  # `finalize` quotes every value, as the shell wants it
         finalize=quote,
@@ -191,7 +191,7 @@ def _ensure_path() -> str:
     return os.path.abspath(ensure.__file__)
 
 
-def _templates() -> str:
+def templates() -> str:
     """Return where the templates are: in a wheel's package, or beside it in a checkout."""
     package = os.path.dirname(os.path.abspath(__file__))
     packaged = os.path.join(package, "templates")
@@ -224,7 +224,7 @@ def cached_hook(shell: str) -> bytes:
 def _key(shell: str) -> str:
     """Return all that a rendering depends on, ending in a NUL, which no path can hold."""
     config = ensure.config_path()
-    template = os.path.join(_templates(), f"hook.{shell}")
+    template = os.path.join(templates(), f"hook.{shell}")
     parts = [ensure.__version__, shell, sys.executable, _ensure_path(), ensure.state_dir(), config]
     parts += [os.uname().nodename, os.environ.get("LLMENV_CONFIG", ""), str(ensure.has_proc())]
     parts += [_stamp(config), _stamp(template), _stamp(__file__), _stamp(_ensure_path())]

@@ -98,7 +98,7 @@ def _written(service: ensure.Service) -> str:
     import jinja2
 
     environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(render._templates()),
+        loader=jinja2.FileSystemLoader(render.templates()),
         undefined=jinja2.StrictUndefined,
         autoescape=False,  # `finalize` quotes every value
         finalize=_toml,

@@ -252,7 +252,7 @@ def test_another_version_is_rendered_anew(world: World, name: str) -> None:
 @EACH
 def test_what_was_rendered_before_a_template_changed_is_old(world: World, name: str) -> None:
     done(world, "install", name)
-    template = Path(render._templates(), f"hook.{name}").stat().st_mtime
+    template = Path(render.templates(), f"hook.{name}").stat().st_mtime
     os.utime(static(world, name), (template - 1, template - 1))
     silent(start(world, name))
     wait_until(lambda: static(world, name).stat().st_mtime > template)

@@ -86,4 +86,4 @@ def test_an_editable_install_reads_the_checkouts_templates(
         monkeypatch.delenv(variable, raising=False)
     for shell in render.QUOTE:
         assert "__llmenv_hook" in render.hook(shell)
-    assert Path(render._templates()).resolve() == ROOT / "templates"
+    assert Path(render.templates()).resolve() == ROOT / "templates"
