@@ -90,7 +90,7 @@ def prompts(shell: str, places: dict[int, Place], rounds: int = 400) -> tuple[li
         timers = {name: terminal.time for name, terminal in terminals.items()}
         interleaved(timers, WARM_UP)  # the first prompts start the helper in the background
         for place in places.values():
-            place.ready()
+            place.check()
         due = [terminal.due() for terminal in terminals.values()]
         took = interleaved(timers, rounds)
         disturbed = due != [terminal.due() for terminal in terminals.values()]
@@ -247,7 +247,7 @@ def measure(root: Path, notes: list[str]) -> list[Row]:
         table.extend(more)
 
     for place in places.values():
-        place.ready()
+        place.run("llmenv", "start")
     for shell in shells:
         more, disturbed = prompts(shell, places)
         notes += disturbed

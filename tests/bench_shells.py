@@ -98,9 +98,8 @@ class Place:
             argv, env=environment, check=True, stdout=subprocess.PIPE, text=True
         ).stdout
 
-    def ready(self) -> None:
-        """See that every service runs, and that nothing else of this place does any more."""
-        self.run("llmenv", "start")
+    def check(self) -> None:
+        """See that every service runs, and wait until nothing else of this place does."""
         self.quiet()
         for line in self.run("llmenv-ensure").splitlines():
             if " already-running " not in line:

@@ -33,7 +33,7 @@ def test_a_short_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", str(bench.BIN), prepend=":")
     place = place_with(tmp_path / "place", 1)
     try:
-        place.ready()
+        place.run("llmenv", "start")
         table, notes = bench.prompts("bash", {1: place}, rounds=3)
         table += bench.starts("bash", place, rounds=2)
         place.cold()
