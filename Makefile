@@ -19,7 +19,7 @@ test: setup tools ## check types and style, then run all tests
 	$(BIN)/mypy
 	$(BIN)/pytest --numprocesses 4
 
-bench: setup tools ## what the hook costs at a prompt, beside nothing and direnv
+bench: setup tools ## what the hook costs, beside nothing, direnv, zoxide and mise (4 minutes)
 	$(BIN)/python tests/bench.py
 
 chaos: setup tools ## kill and fail llmenv-ensure at every one system call, and more (20 minutes)
@@ -45,4 +45,4 @@ tools:
 	else echo "not installed, their tests will be skipped:$$missing" >&2; fi
 
 clean:          ## remove what the other targets made
-	rm -rf .venv dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf .venv .bench dist .mypy_cache .pytest_cache .ruff_cache .hypothesis

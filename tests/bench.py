@@ -1,167 +1,286 @@
-"""What our hook costs at a prompt: real shells on a pty, beside no hook at all and direnv's.
+"""What our hook costs, beside nothing and beside direnv, zoxide and mise.
 
-`make bench` runs it.  Every round sends one empty line to each shell in turn and waits for its
-prompt, so that all variants see the same drift of the machine.  "added" is the median of what a
-variant took more than the same shell without a hook in the same round.
+`make bench` runs it.  Every round measures all variants, in a new order, so that all of them see
+the same drift of the machine.  What a variant "adds" is the median of what it took more than its
+base did in the same round.
 """
 
 from __future__ import annotations
 
 import os
-import pty
-import select
+import platform
+import random
 import shutil
-import signal
-import statistics
 import subprocess
 import sys
 import tempfile
 import time
+from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from daemons import free_port
-
-MARK = b"<prompt>"
-ROUNDS = 400
-SHELLS = ("bash", "zsh", "fish")
-LISTENER = (
-    "import socket\n"
-    "s = socket.create_server(('127.0.0.1', PORT))\n"
-    "while True: s.accept()[0].close()\n"
+from bench_report import Figures, Row, machine, rows, show, write
+from bench_shells import (
+    ARGV,
+    PEERS,
+    PYTHON,
+    Place,
+    Terminal,
+    bridged_place,
+    end_all,
+    place_with,
+    present_peers,
 )
+from daemons import ENSURE, processes_with, wait_until
+
+from llmenv_hooks import ensure
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+ROOT = Path(__file__).parent.parent
+BIN = Path(sys.executable).parent
+SHELLS = ("bash", "zsh", "fish")
+SERVICES = (1, 10, 100)
+CROWDS = (1, 10, 50)
+WARM_UP = 20
 
 
-class Prompt:
-    """An interactive shell on a pty, with *hook* evaluated in it; *home* is a new directory."""
-
-    def __init__(self, shell: str, hook: str, home: Path) -> None:
-        home.mkdir(parents=True)
-        code = home / "hook"
-        code.write_text(hook)
-        mark = MARK.decode()
-        if shell == "bash":
-            (home / "rc").write_text(f"PS1='{mark}'\n. '{code}'\n")
-            argv = ["bash", "--noprofile", "--rcfile", str(home / "rc"), "--noediting", "-i"]
-        elif shell == "zsh":
-            rc = f"PROMPT='{mark}'\nunsetopt prompt_sp prompt_cr zle\n. '{code}'\n"
-            (home / ".zshrc").write_text(rc)
-            argv = ["zsh", "-d", "-i"]
-        else:
-            rc = f"function fish_prompt; echo -n '{mark}'; end; source '{code}'"
-            argv = ["fish", "--no-config", "--init-command", rc, "-i"]
-        self.pid, self.fd = pty.fork()
-        if self.pid == 0:
-            os.execvpe(argv[0], argv, _environment(home))
-        self.seen = b""
-        self.wait()
-
-    def wait(self) -> None:
-        """Return when the next prompt has been drawn."""
-        while MARK not in self.seen:
-            if not select.select([self.fd], [], [], 30)[0]:
-                raise SystemExit(f"bench: no prompt in 30 s; last seen: {self.seen[-200:]!r}")
-            self.seen += os.read(self.fd, 65536)
-        # What fish still draws after its mark belongs to this prompt, not to the next.
-        while select.select([self.fd], [], [], 0.002)[0]:
-            os.read(self.fd, 65536)
-        self.seen = b""
-
-    def time(self) -> float:
-        """Return the microseconds from an empty line to the next prompt's mark."""
-        began = time.perf_counter()
-        os.write(self.fd, b"\n")
-        while MARK not in self.seen:
-            self.seen += os.read(self.fd, 65536)
-        took = time.perf_counter() - began
-        self.wait()
-        return took * 1e6
-
-    def close(self) -> None:
-        os.kill(self.pid, signal.SIGKILL)
-        os.waitpid(self.pid, 0)
-        os.close(self.fd)
-
-
-def _environment(home: Path) -> dict[str, str]:
-    places = {f"XDG_{name}_HOME": str(home / name.lower()) for name in ("DATA", "CACHE")}
-    return {
-        "HOME": str(home),
-        "ZDOTDIR": str(home),
-        "PATH": os.environ["PATH"],
-        "TERM": "dumb",
-        "LC_ALL": "C.UTF-8",
-        "fish_features": "no-query-term",
-        **places,
-    }
-
-
-def _hooks(shell: str, variables: dict[str, str]) -> dict[str, str]:
-    """Return what each variant evaluates; a peer that is missing is left out, and said to be."""
-    environment = {**os.environ, **variables}
-    commands = {"llmenv": [sys.executable, "-m", "llmenv_hooks", "hook", shell]}
-    if shutil.which("direnv"):
-        commands["direnv"] = ["direnv", "hook", shell]
-    hooks = {"nothing": ""}
-    for name, argv in commands.items():
-        hooks[name] = subprocess.run(
-            argv, env=environment, check=True, capture_output=True, text=True
-        ).stdout
-    return hooks
-
-
-def measure(shell: str, hooks: dict[str, str], home: Path) -> dict[str, list[float]]:
-    """Return for each variant the microseconds of every round."""
-    prompts = {name: Prompt(shell, hook, home / shell / name) for name, hook in hooks.items()}
-    took: dict[str, list[float]] = {name: [] for name in hooks}
-    for number in range(ROUNDS + 20):
-        for name, prompt in prompts.items():
-            figure = prompt.time()
-            if number >= 20:  # the first prompts start things in the background
-                took[name].append(figure)
-    for prompt in prompts.values():
-        prompt.close()
+def interleaved(actions: Mapping[str, Callable[[], float]], rounds: int) -> Figures:
+    """Return what each action took in each round."""
+    took: Figures = {name: [] for name in actions}
+    order = list(actions)
+    for _ in range(rounds):
+        random.shuffle(order)
+        for name in order:
+            took[name].append(actions[name]())
     return took
 
 
-def _row(shell: str, name: str, took: list[float], base: list[float]) -> float:
-    added = statistics.median(mine - bare for mine, bare in zip(took, base, strict=True))
-    p95 = statistics.quantiles(took, n=20)[-1]
-    print(f"{shell:5} {name:8} {statistics.median(took):9.0f} {p95:9.0f} {added:9.0f}", flush=True)
-    return added
+def run_ms(argv: list[str], environment: dict[str, str]) -> float:
+    """Return the milliseconds that a program takes from its start to its end."""
+    began = time.perf_counter()
+    subprocess.run(
+        argv,
+        env=environment,
+        cwd=environment["HOME"],
+        check=True,
+        close_fds=False,  # else Python forks itself, slowly
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    return (time.perf_counter() - began) * 1e3
+
+
+# --- what is measured -----------------------------------------------------------------------------
+
+
+def prompts(shell: str, places: dict[int, Place], rounds: int = 400) -> tuple[list[Row], list[str]]:
+    """Measure an empty line to the next prompt, with each hook; and say what disturbed it."""
+    one, *more = places.values()
+    variants = {"nothing": (one, "nothing"), "llmenv": (one, "llmenv")}
+    variants |= {f"llmenv, {place.services} services": (place, "llmenv") for place in more}
+    variants |= {name: (one, name) for name in present_peers()}
+    terminals: dict[str, Terminal] = {}
+    try:
+        for name, (place, variant) in variants.items():
+            terminals[name] = Terminal(shell, place, variant)
+            terminals[name].settle()
+        timers = {name: terminal.time for name, terminal in terminals.items()}
+        interleaved(timers, WARM_UP)  # the first prompts start the helper in the background
+        for place in places.values():
+            place.check()
+        due = [terminal.due() for terminal in terminals.values()]
+        took = interleaved(timers, rounds)
+        disturbed = due != [terminal.due() for terminal in terminals.values()]
+    finally:
+        for terminal in terminals.values():
+            terminal.close()
+    notes = [f"a helper ran while the prompts of {shell} were measured"] if disturbed else []
+    return rows("prompts", shell, took, base="nothing", added_by="llmenv"), notes
+
+
+def starts(shell: str, place: Place, rounds: int = 80) -> list[Row]:
+    """Measure the start of an interactive shell, with each hook in its rc file."""
+    actions = {}
+    for name in ("nothing", "llmenv", "llmenv hook", *present_peers()):
+        environment = place.environment(place.shell_home(shell, name))
+        actions[name] = partial(run_ms, [*ARGV[shell], "-c", ":"], environment)
+    interleaved(actions, 3)
+    took = interleaved(actions, rounds)
+    return rows("starts", shell, took, base="nothing", added_by="llmenv")
+
+
+def commands(places: dict[int, Place], rounds: int = 40) -> list[Row]:
+    """Measure our programs while all services run, beside Python that does nothing."""
+    one, *more = places.values()
+    alone = [PYTHON, "-I", "-S", str(ENSURE)]
+    argvs = {
+        "python -c pass": [PYTHON, "-c", "pass"],
+        "python -I -S -c pass": [PYTHON, "-I", "-S", "-c", "pass"],
+        "llmenv hook zsh": ["llmenv", "hook", "zsh"],
+        "llmenv-ensure": ["llmenv-ensure"],
+        "python -I -S ensure.py": alone,
+    }
+    actions = {name: partial(run_ms, argv, one.environment()) for name, argv in argvs.items()}
+    for place in more:
+        name = f"ensure.py, {place.services} services"
+        actions[name] = partial(run_ms, alone, place.environment())
+    interleaved(actions, 3)
+    return rows("commands", "", interleaved(actions, rounds), base="python -c pass")
+
+
+def cold_start(place: Place, rounds: int = 5) -> list[Row]:
+    """Measure from nothing running to the first answer of a real memory server."""
+    service = ensure.load_config(str(place.config)).services[0]
+    environment = place.environment()
+
+    def bare() -> float:
+        began = time.perf_counter()
+        with (place.home / "output").open("wb") as output:  # to a file, as ours writes
+            argv = ensure.command_line(service)
+            proxy = subprocess.Popen(argv, env=environment, stdout=output, stderr=output)
+        try:
+            wait_until(lambda: answers(service.port), 60)
+            return (time.perf_counter() - began) * 1e3
+        finally:
+            place.cold()
+            proxy.wait()
+
+    def ours() -> float:
+        began = time.perf_counter()
+        try:
+            run_ms(["llmenv-ensure", "--timeout", "60"], environment)
+            wait_until(lambda: answers(service.port), 60)
+            return (time.perf_counter() - began) * 1e3
+        finally:
+            place.cold()
+
+    actions = {"mcp-proxy": bare, "llmenv-ensure": ours}
+    interleaved(actions, 1)
+    return rows("cold start", "", interleaved(actions, rounds), base="mcp-proxy")
+
+
+def answers(port: int) -> bool:
+    """True when the server on *port* says which tools it has."""
+    try:
+        return "result" in ensure.call_mcp("127.0.0.1", port, "tools/list", {})
+    except (OSError, ValueError):
+        return False
+
+
+def crowd(shell: str, size: int, place: Place, rounds: int = 3) -> list[Row]:
+    """Measure until *size* shells, started at once with nothing running, have their prompts."""
+
+    def with_hook() -> float:
+        took = start_together(shell, size, place, "llmenv")
+        place.quiet()
+        daemons = processes_with(place.listener)
+        if len(daemons) != 1:
+            raise SystemExit(f"bench: {size} shells started {len(daemons)} daemons")
+        place.cold()
+        return took
+
+    without = f"nothing, {size} at once"
+    actions: dict[str, Callable[[], float]] = {
+        without: partial(start_together, shell, size, place, "nothing"),
+        f"llmenv, {size} at once": with_hook,
+    }
+    interleaved(actions, 1)
+    return rows("crowd", shell, interleaved(actions, rounds), base=without)
+
+
+def start_together(shell: str, size: int, place: Place, variant: str) -> float:
+    """Return the milliseconds until each of *size* shells has drawn its prompt."""
+    place.shell_home(shell, variant)
+    terminals: list[Terminal] = []
+    began = time.perf_counter()
+    try:
+        for _ in range(size):
+            terminals.append(Terminal(shell, place, variant))
+        for terminal in terminals:
+            terminal.prompted()
+        return (time.perf_counter() - began) * 1e3
+    finally:
+        for terminal in terminals:
+            terminal.close()
+
+
+# --- all of it ------------------------------------------------------------------------------------
+
+
+def provide_mise() -> str:
+    """Put mise on PATH, from npm if need be; return why it cannot be had, or nothing."""
+    if shutil.which("mise"):
+        return ""
+    if not shutil.which("npm") or (sys.platform, platform.machine()) != ("linux", "x86_64"):
+        return "not on PATH, and no npm to get it for this system"
+    cache = ROOT / ".bench"
+    program = cache / "node_modules" / ".bin" / "mise"
+    if not program.exists():
+        npm = ["npm", "install", "--no-save", "--ignore-scripts", "--prefix", str(cache)]
+        done = subprocess.run(
+            [*npm, "@jdxcode/mise-linux-x64"], capture_output=True, text=True, check=False
+        )
+        if not program.exists():
+            return f"npm: {done.stderr.strip()[-300:]}"
+    os.environ["PATH"] += f":{program.parent}"
+    return ""
+
+
+def missing() -> list[str]:
+    """Return a line for each program that is not there to be compared with."""
+    why = {"mise": provide_mise()}
+    absent = [name for name in (*SHELLS, *PEERS) if not shutil.which(name)]
+    return [f"{name} is missing ({why.get(name) or 'not on PATH'})" for name in absent]
+
+
+def measure(root: Path, notes: list[str]) -> list[Row]:
+    """Measure everything in *root*, print each table as it is ready, and return all rows."""
+    shells = [shell for shell in SHELLS if shutil.which(shell)]
+    places = {count: place_with(root / f"services-{count}", count) for count in SERVICES}
+    table: list[Row] = []
+
+    def add(title: str, more: list[Row]) -> None:
+        show(title, more)
+        table.extend(more)
+
+    for place in places.values():
+        place.run("llmenv", "start")
+    for shell in shells:
+        more, disturbed = prompts(shell, places)
+        notes += disturbed
+        add(f"prompts of {shell}; ratio of what is added, to llmenv's", more)
+    for shell in shells:
+        add(f"start of {shell}; ratio of what is added, to llmenv's", starts(shell, places[1]))
+    add("commands, while all services run; ratio to `python -c pass`", commands(places))
+    for place in places.values():
+        place.cold()
+    bridged = bridged_place(root / "bridged")
+    add("cold start to the first answer; ratio to mcp-proxy", cold_start(bridged))
+    cold = place_with(root / "cold", 1)
+    for shell in shells:
+        many = [row for size in CROWDS for row in crowd(shell, size, cold)]
+        add(f"many of {shell} started at once, nothing running; ratio to no hook", many)
+    return table
 
 
 def main() -> None:
-    """Measure and print a table, in microseconds, with the ratio of what the peers add."""
-    if not shutil.which("direnv"):
-        print("direnv is missing (Debian: apt-get install direnv): no comparison")
-    with tempfile.TemporaryDirectory(prefix="llmenv-bench-") as place:
-        home = Path(place)
-        port = free_port()
-        (home / "daemon.py").write_text(LISTENER.replace("PORT", str(port)))
-        (home / "config.toml").write_text(
-            f"[services.bench]\ncommand = ['{sys.executable}', '{home}/daemon.py']\n"
-            f'bind = "127.0.0.1:{port}"\nbridge = false\n'
-        )
-        variables = {
-            "XDG_STATE_HOME": str(home / "state"),
-            "XDG_CACHE_HOME": str(home / "cache"),
-            "LLMENV_CONFIG": str(home / "config.toml"),
-        }
-        llmenv = [sys.executable, "-m", "llmenv_hooks"]
-        environment = {**os.environ, **variables}
-        subprocess.run([*llmenv, "start"], env=environment, check=True, stdout=subprocess.DEVNULL)
+    """Measure, print tables, and write docs/bench.json and docs/bench.svg."""
+    os.environ["PATH"] = f"{BIN}:{os.environ['PATH']}"
+    notes = missing()
+    measured_on = machine(*SHELLS, *PEERS, "mcp-proxy")
+    for line in [*notes, *(f"{name}: {value}" for name, value in measured_on.items())]:
+        print(line)
+    with tempfile.TemporaryDirectory(prefix="llmenv-bench-") as name:
+        root = Path(name)
         try:
-            print(f"{'shell':5} {'hook':8} {'median us':>9} {'p95 us':>9} {'added us':>9}")
-            for shell in filter(shutil.which, SHELLS):
-                took = measure(shell, _hooks(shell, variables), home)
-                added = {name: _row(shell, name, took[name], took["nothing"]) for name in took}
-                if "direnv" in added:
-                    ratio = added["direnv"] / max(added["llmenv"], 1.0)
-                    print(f"{shell:5} direnv adds {ratio:.0f} times what llmenv adds")
+            table = measure(root, notes)
         finally:
-            subprocess.run(
-                [*llmenv, "stop"], env=environment, check=True, stdout=subprocess.DEVNULL
-            )
+            end_all(root)
+    write(ROOT / "docs", measured_on, notes, table)
+    print("\n" + "\n".join([*notes, "written: docs/bench.json, docs/bench.svg"]))
 
 
 if __name__ == "__main__":
