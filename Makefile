@@ -13,16 +13,16 @@ help:           ## list the targets
 run: setup      ## start a real memory server behind mcp-proxy, call it, print the rc line
 	$(BIN)/python examples/demo.py
 
-test: setup tools ## check types and style, then run all tests
+test: tools ## check types and style, then run all tests
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/pytest --numprocesses 4
 
-bench: setup tools ## what the hook costs, beside nothing, direnv, zoxide and mise (4 minutes)
+bench: tools ## what the hook costs, beside nothing, direnv, zoxide and mise (4 minutes)
 	$(BIN)/python tests/bench.py
 
-chaos: setup tools ## kill and fail llmenv-ensure at every one system call, and more (20 minutes)
+chaos: tools ## kill and fail llmenv-ensure at every one system call, and more (20 minutes)
 	$(BIN)/python tests/chaos.py
 
 setup: .venv/ready
@@ -36,13 +36,19 @@ setup: .venv/ready
 	@touch $@
 
 # As root on Debian the missing tools are installed; elsewhere the tests that want them say so.
-tools:
+# mise comes from npm, where that is; else tests take what it does in short, and the benchmark leaves
+# it out.
+tools: setup
 	@missing=; for tool in $(TOOLS); do \
 	    command -v $$tool >/dev/null 2>&1 || missing="$$missing $$tool"; done; \
 	if [ -z "$$missing" ]; then :; \
 	elif [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null 2>&1; then \
 	    apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq $$missing >/dev/null; \
 	else echo "not installed, their tests will be skipped:$$missing" >&2; fi
+	@if command -v mise >/dev/null || [ -x $(BIN)/mise ] || ! command -v npm >/dev/null; then :; \
+	elif npm install --silent --no-save --prefix .venv @jdxcode/mise; then \
+	    ln -s ../node_modules/.bin/mise $(BIN)/mise; \
+	else echo 'npm could not install mise' >&2; fi
 
 clean:          ## remove what the other targets made
-	rm -rf .venv .bench dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf .venv dist .mypy_cache .pytest_cache .ruff_cache .hypothesis

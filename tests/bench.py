@@ -8,7 +8,6 @@ base did in the same round.
 from __future__ import annotations
 
 import os
-import platform
 import random
 import shutil
 import subprocess
@@ -210,30 +209,10 @@ def start_together(shell: str, size: int, place: Place, variant: str) -> float:
 # --- all of it ------------------------------------------------------------------------------------
 
 
-def provide_mise() -> str:
-    """Put mise on PATH, from npm if need be; return why it cannot be had, or nothing."""
-    if shutil.which("mise"):
-        return ""
-    if not shutil.which("npm") or (sys.platform, platform.machine()) != ("linux", "x86_64"):
-        return "not on PATH, and no npm to get it for this system"
-    cache = ROOT / ".bench"
-    program = cache / "node_modules" / ".bin" / "mise"
-    if not program.exists():
-        npm = ["npm", "install", "--no-save", "--ignore-scripts", "--prefix", str(cache)]
-        done = subprocess.run(
-            [*npm, "@jdxcode/mise-linux-x64"], capture_output=True, text=True, check=False
-        )
-        if not program.exists():
-            return f"npm: {done.stderr.strip()[-300:]}"
-    os.environ["PATH"] += f":{program.parent}"
-    return ""
-
-
 def missing() -> list[str]:
     """Return a line for each program that is not there to be compared with."""
-    why = {"mise": provide_mise()}
     absent = [name for name in (*SHELLS, *PEERS) if not shutil.which(name)]
-    return [f"{name} is missing ({why.get(name) or 'not on PATH'})" for name in absent]
+    return [f"{name} is missing: not on PATH" for name in absent]
 
 
 def measure(root: Path, notes: list[str]) -> list[Row]:

