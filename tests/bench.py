@@ -43,6 +43,50 @@ SHELLS = ("bash", "zsh", "fish")
 SERVICES = (1, 10, 100)
 CROWDS = (1, 10, 50)
 WARM_UP = 20
+# How each shell gets ready for its parts, and does one a thousand times.
+LOOPS = {
+    "bash": (
+        "f() { return; }; __llmenv_due=$((SECONDS + 60))",
+        "for ((i = 0; i < 1000; i++)); do %s; done",
+    ),
+    "zsh": (
+        "f() { return }; __llmenv_due=$((SECONDS + 60))",
+        "for ((i = 0; i < 1000; i++)); do %s; done",
+    ),
+    "fish": (
+        "function f; end; set -g __llmenv_due 1000000000; set -g n 1",
+        "for i in (builtin string split '' (builtin string repeat -n 1000 x)); %s; end",
+    ),
+}
+_CLOCK = "(((now = ${{SECONDS:-0}}) < __llmenv_due && now >= __llmenv_due - 60))"
+_FILES = {
+    "is the config newer?": "[[ ! {config} -nt {life} ]]",
+    "does the daemon live?": "[[ {alive} -ef {life} ]]",
+}
+PARTS = {
+    "bash": {
+        "an empty loop": ":",
+        "an empty function": "f",
+        "the clock": _CLOCK,
+        **_FILES,
+        "the whole hook": '__llmenv_hook "$?" && :',
+    },
+    "zsh": {
+        "an empty loop": ":",
+        "an empty function": "f",
+        "the clock": _CLOCK,
+        **_FILES,
+        "the whole hook": "__llmenv_hook",
+    },
+    "fish": {
+        "an empty loop": "true",
+        "an empty function": "f",
+        "the clock": "builtin read -d ' ' -l now rest </proc/uptime",
+        "is the config newer?": "builtin test ! {config} -nt {life}",
+        "does the daemon live?": "builtin test -e {life} -a {alive} -ef {life}",
+        "the whole hook": "__llmenv_hook",
+    },
+}
 
 
 def interleaved(actions: Mapping[str, Callable[[], float]], rounds: int) -> Figures:
@@ -109,6 +153,25 @@ def starts(shell: str, place: Place, rounds: int = 80) -> list[Row]:
     interleaved(actions, 3)
     took = interleaved(actions, rounds)
     return rows("starts", shell, took, base="nothing", added_by="llmenv")
+
+
+def parts(shell: str, place: Place, rounds: int = 10) -> list[Row]:
+    """Measure what the hook is made of, and all of it, a thousand times in a loop without a prompt.
+
+    Milliseconds a thousand times are microseconds a time.
+    """
+    environment = place.environment(place.shell_home(shell, "llmenv"))
+    (life,) = place.state.glob("llmenv/*.life")
+    paths = {"config": place.config, "life": life, "alive": life.with_suffix(".alive")}
+    ready, loop = LOOPS[shell]
+    actions = {
+        name: partial(
+            run_ms, [*ARGV[shell], "-c", f"{ready}\n{loop % part.format(**paths)}"], environment
+        )
+        for name, part in PARTS[shell].items()
+    }
+    took = interleaved(actions, rounds)
+    return rows("parts", shell, took, base="an empty loop", added_by="the whole hook")
 
 
 def commands(places: dict[int, Place], rounds: int = 40) -> list[Row]:
@@ -233,6 +296,8 @@ def measure(root: Path, notes: list[str]) -> list[Row]:
         add(f"prompts of {shell}; ratio of what is added, to llmenv's", more)
     for shell in shells:
         add(f"start of {shell}; ratio of what is added, to llmenv's", starts(shell, places[1]))
+    for shell in shells:
+        add(f"a thousand times each, in {shell}; ratio to the whole hook", parts(shell, places[1]))
     add("commands, while all services run; ratio to `python -c pass`", commands(places))
     for place in places.values():
         place.cold()
