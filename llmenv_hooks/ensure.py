@@ -1220,6 +1220,8 @@ def look(service: Service, files: Files) -> Sight:
         if record and lives and record.digest != service.digest:
             return Sight("changed", record.pid, detail=record.bind)
         if probe(service.host, service.port):
+            if record is None and (stranger := _beside_the_holders(service, files)):
+                return stranger
             whose = "another realm's" if record and lives is None else ""
             return Sight("up", record.pid if record and lives else None, detail=whose)
         # A record that was destroyed names nobody: then it is who holds the lock.
@@ -1232,6 +1234,15 @@ def look(service: Service, files: Files) -> Sight:
     if bare:
         return Sight("bare", bare, time.time() - os.stat(files.pid).st_mtime)
     return Sight("down")
+
+
+def _beside_the_holders(service: Service, files: Files) -> Sight | None:
+    """Return what to make of a listener that is seen to be no holder of the lock, or None."""
+    who = find_listener(service)
+    holders = _holders(files.life)
+    if who is None or who.pid is None or who.pid in _descendants(holders):
+        return None
+    return _who_answers(service, None) if holders else Sight("elsewhere")
 
 
 def _silence(record: Identity | None, files: Files) -> float:

@@ -339,6 +339,11 @@ class Life(RuleBasedStateMachine):
         assert not self.world.told("bindfail")
 
     @invariant()
+    def what_took_the_port_is_never_published(self) -> None:
+        published = (file.read_bytes() for file in self.world.state.glob("stub*.pid"))
+        assert b"%d\n" % os.getpid() not in published
+
+    @invariant()
     def signals_only_to_ours(self) -> None:
         assert set(self.world.told("signalled")) <= set(self.world.told("starts"))
         assert all(alive(stranger.pid) for stranger in self.strangers)

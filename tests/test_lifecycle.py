@@ -546,6 +546,30 @@ def test_case_30_another_pid_and_net_namespace(world: World) -> None:
     assert published(world) == before
 
 
+HOLD = (
+    "import fcntl, sys; fcntl.flock(f := open(sys.argv[1], 'w'), 2); print(1, flush=True); input()"
+)
+
+
+@pytest.mark.parametrize("realm", ["ours", "another"])
+def test_a_stranger_on_the_port_beside_a_destroyed_record_is_never_published(
+    world: World, realm: str
+) -> None:
+    """Somebody holds the lifetime lock, nothing says who, and somebody else answers."""
+    world.state.mkdir(parents=True, mode=0o700)
+    prefix = [] if realm == "ours" else unshare(world, "-p", "--mount-proc")
+    argv = [*prefix, PYTHON, "-I", "-S", "-c", HOLD, str(world.path("life"))]
+    holder = world.begin(argv, stdin=subprocess.PIPE)
+    assert holder.stdout
+    assert holder.stdout.readline() == "1\n"
+    with socket.create_server(("127.0.0.1", world.port)):
+        done = world.ensure()
+    assert done.returncode == 1
+    assert str(os.getpid()) in done.stderr
+    assert world.pidfile() is None
+    assert holder.poll() is None
+
+
 def test_case_31_a_daemon_that_was_started_by_hand_is_adopted(world: World) -> None:
     child = world.begin(world.stub())
     wait_until(lambda: world.told("listening"))
