@@ -4,6 +4,8 @@ PYTHON ?= python3
 BIN := .venv/bin
 # What the tests drive, besides bash: taken from the system where it can be.
 TOOLS := zsh fish strace shellcheck shfmt direnv zoxide tmux git
+# The tests of the hook, which are also run without /proc, and as in bash 3.2.
+HOOK := tests/test_hooks.py tests/test_sessions.py tests/test_neighbours.py
 
 .PHONY: help run test bench chaos setup tools clean
 
@@ -18,6 +20,8 @@ test: tools ## check types and style, then run all tests
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/pytest --numprocesses 4
+	WITHOUT_PROC=1 $(BIN)/pytest --numprocesses 4 $(HOOK)
+	BASH_COMPAT=3.2 $(BIN)/pytest --numprocesses 4 -k bash $(HOOK)
 
 bench: tools ## what the hook costs, beside nothing, direnv, zoxide and mise (4 minutes)
 	$(BIN)/python tests/bench.py

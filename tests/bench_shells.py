@@ -40,7 +40,7 @@ PROMPTS = {
 ARGV = {
     "bash": ["bash", "--noediting", "-i"],
     "zsh": ["zsh", "-d", "-i"],
-    "fish": ["fish", "-i"],
+    "fish": ["fish", "--private", "-i"],  # its history is saved at moments of its own
 }
 
 LISTENER = """
@@ -122,6 +122,8 @@ class Place:
         rc = home / RC_FILES[shell]
         rc.parent.mkdir(parents=True)
         rc.write_text(PROMPTS[shell] + evaluates(variant, shell))
+        # Where this is missing, fish goes through all man pages in the background.
+        (home / "data" / "fish" / "generated_completions").mkdir(parents=True)
         if variant == "llmenv":
             self.run("llmenv", "install", shell, home=home)
         return home

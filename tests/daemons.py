@@ -181,6 +181,8 @@ class World:
             "XDG_CONFIG_HOME": str(root / "config"),
             "XDG_RUNTIME_DIR": str(root / "run"),
             "PYTHONDONTWRITEBYTECODE": "1",
+            # `make test` runs the hook's tests once more with this set, as bash 3.2 takes things.
+            **{name: value for name, value in os.environ.items() if name == "BASH_COMPAT"},
         }
         self.children: list[subprocess.Popen[str]] = []
 
@@ -319,7 +321,8 @@ class World:
     def proved(self) -> bool:
         """True when the `alive` link proves life as a shell sees it, by -ef."""
         if not os.path.exists(self.path("alive")):
-            return False
+            # Without /proc there is no link, and a shell asks by the pidfile.
+            return "WITHOUT_PROC" in os.environ and self.pidfile() in self.daemons()
         return any(
             os.path.samefile(self.path("alive"), self.path(suffix)) for suffix in ("life", "log")
         )

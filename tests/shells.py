@@ -21,14 +21,20 @@ if TYPE_CHECKING:
 __all__ = ["SHELLS", "Shell", "hook_text", "revives", "shows"]
 
 
-# `make test` runs the hook's tests once more with this set: as where there is no /proc.
+# `make test` runs the hook's tests once more with this set, as if there were no /proc.
 PROC = "WITHOUT_PROC" not in os.environ
 
 
 def hook_text(world: World, shell: str, *, proc: bool = PROC, helper: Path | None = None) -> str:
-    """Return the hook as `llmenv hook` renders it in *world*; *helper* stands in for ensure.py."""
+    """Return the hook as `llmenv hook` renders it in *world*; *helper* stands in for ensure.py.
+
+    Without *proc* the helper too takes it that there is no /proc.
+    """
     with mock.patch.dict(os.environ, world.env, clear=True):
         text = render.hook(shell, proc=proc)
+    if helper is None and not proc:
+        helper = world.root / "ensure.py"
+        helper.write_text(ENSURE.read_text().replace('PROC = "/proc"', 'PROC = "/no/proc"'))
     return text.replace(str(ENSURE), str(helper)) if helper else text
 
 
