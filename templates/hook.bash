@@ -12,31 +12,25 @@ if [[ $- == *i* && -z ${LLMENV_DISABLE-} ]]; then
     # At each prompt, with the status as $1: builtin tests alone while all is well. Bash copies a
     # function each time that it runs it, so what is seldom needed is in others.
     __llmenv_hook() {
-        {
-            # Both ways round, since people set SECONDS to time something.
-            (((__llmenv_now = ${SECONDS:-0}) < __llmenv_due && __llmenv_now >= __llmenv_due - {{ interval }})) &&
-                [[ ! {{ config }} -nt {{ services[0].life }} ]] && {
 {% if proc %}
-                # The daemon holds this file open: the link leads to its own descriptor.
-                [[ {% for service in services %}{{ service.proofs[0][0] }} -ef {{ service.life }}{% if not loop.last %} && {% endif %}{% endfor %} ]] ||
-                    __llmenv_lives
+        # The clock both ways round, since people set SECONDS to time something. The daemon holds
+        # its file open: the link leads to its own descriptor.
+        [[ ${SECONDS:-0} -lt ${__llmenv_due} && ${SECONDS:-0} -ge ${__llmenv_next}-2 && ! {{ config }} -nt {{ services[0].life }}{% for service in services %} && {{ service.proofs[0][0] }} -ef {{ service.life }}{% endfor %} ]] || __llmenv_look
 {% else %}
-                {%+ for service in services %}__llmenv_lives {{ service.pid }} {{ service.proofs[0][0] }} {{ service.life }}{% if not loop.last %} && {% endif %}{% endfor %}
-
+        __llmenv_look
 {% endif %}
-            }
-        } || __llmenv_wake
         \builtin return "${1-0}"
     }
-{% if proc %}
 
-    # Are all alive, those too that closed the lock and hold their log, or have this host's files?
-    __llmenv_lives() {
-{% for service in services %}
-        [[ {% for link, file in service.proofs %}{{ link }} -ef {{ file }}{% if not loop.last %} || {% endif %}{% endfor %} ]] || \builtin return 1
-{% endfor %}
+    # Look again{% if proc %}, also for those that closed the lock and hold their log, or have this host's files{% endif %}.
+    __llmenv_look() {
+        if [[ ${SECONDS:-0} -lt ${__llmenv_due} && ${SECONDS:-0} -ge ${__llmenv_next}-2 && ! {{ config }} -nt {{ services[0].life }} ]]{% for service in services %} &&
+            {%+ if proc %}[[ {% for link, file in service.proofs %}{{ link }} -ef {{ file }}{% if not loop.last %} || {% endif %}{% endfor %} ]]{% else %}__llmenv_lives {{ service.pid }} {{ service.proofs[0][0] }} {{ service.life }}{% endif %}{% endfor %}; then
+            \builtin return 0
+        fi
+        __llmenv_wake
     }
-{% else %}
+{% if not proc %}
 
     # Without /proc: is the pid in file $1 alive, or the service stopped on purpose ($2 is $3)?
     __llmenv_lives() {

@@ -620,7 +620,7 @@ def test_bug_24_a_trace_is_not_drowned(world: World, name: str, helper: Path) ->
         wait_until(lambda: len(world.told("calls")) == 2)
         with held(world):
             alive = shell.run()[1].splitlines()
-        assert len(dead) <= (12 if name == "bash" else 1 + (name in DUE)), dead
+        assert len(dead) <= (16 if name == "bash" else 1 + (name in DUE)), dead
         assert len(alive) <= ((8 if PROC else 14) if name == "bash" else 0), alive
 
 
