@@ -46,6 +46,23 @@ def need(*tools: str) -> None:
             missing(f"{tool} is not installed")
 
 
+def need_root() -> None:
+    """See that we are root, who alone can be another user."""
+    if os.geteuid():
+        missing("not root")
+
+
+def nobody(argv: Sequence[str]) -> list[str]:
+    """Return a command line that runs *argv* as the user 65534.
+
+    It can still read whatever it likes: our Python may be in root's own home.
+    """
+    need_root()
+    need("setpriv")
+    keep = ["--inh-caps=+dac_read_search", "--ambient-caps=+dac_read_search"]
+    return ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", *keep, *argv]
+
+
 def wait_until(condition: Callable[[], T], deadline: float = DEADLINE_S) -> T:
     """Return the first true value of *condition*, asked again and again for *deadline* seconds."""
     end = time.monotonic() + deadline
@@ -261,6 +278,14 @@ class World:
         child = self.begin(argv, **options)
         out, err = child.communicate(timeout=DEADLINE_S * 2)
         return subprocess.CompletedProcess(child.args, child.returncode, out, err)
+
+    def unshare(self, *options: str) -> list[str]:
+        """Return the words that run a command in new namespaces."""
+        need("unshare")
+        prefix = ["unshare", "-r", *options]
+        if self.run([*prefix, "true"]).returncode:
+            missing(f"no unshare {' '.join(options)} here")
+        return prefix
 
     def begin(self, argv: Sequence[str], **options: object) -> subprocess.Popen[str]:
         """Start *argv*; it is ended with the world."""

@@ -30,7 +30,9 @@ from daemons import (
     free_port,
     holders,
     kill,
+    missing,
     need,
+    need_root,
     start_time,
     wait_until,
 )
@@ -39,9 +41,6 @@ from llmenv_hooks import ensure
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-
-ROOT = os.getuid() == 0
-as_root = pytest.mark.skipif(not ROOT, reason="only root can make another user's files")
 
 
 @pytest.fixture
@@ -451,12 +450,9 @@ def tmpfs(world: World, options: str) -> list[str]:
     """Return the words that run a command twice on a state directory with these mount options."""
     world.state.mkdir(parents=True)
     mount = f'mount -t tmpfs -o mode=700,{options} none "$0" && '
-    prefix = ["unshare", "-rm", "sh", "-c"]
-    if (
-        shutil.which("unshare") is None
-        or world.run([*prefix, mount + "true", str(world.state)]).returncode
-    ):
-        pytest.skip("no mount namespaces here")
+    prefix = [*world.unshare("-m"), "sh", "-c"]
+    if world.run([*prefix, mount + "true", str(world.state)]).returncode:
+        missing("no tmpfs can be mounted here")
     show = 'cat "$0/stub.pid" 2>/dev/null; echo; ls -A "$0"'
     run = f'{{ "$@"; echo "rc=$?"; "$@"; echo "rc=$?"; {show}; }}'
     return [*prefix, mount + run, str(world.state)]
@@ -557,6 +553,7 @@ def plant(path: Path, kind: str, victim: Path) -> None:
     elif kind == "loop":
         path.symlink_to(path.name)
     else:
+        need_root()
         os.mknod(path, stat.S_IFCHR | 0o600, os.makedev(1, 3))
 
 
@@ -568,8 +565,6 @@ SUFFIXES += ["log.1", "pid.tmp", "alive.tmp", "fail.tmp"]
 @pytest.mark.parametrize("suffix", SUFFIXES)
 @pytest.mark.parametrize("kind", KINDS)
 def test_case_63_something_else_at_one_of_our_paths(world: World, suffix: str, kind: str) -> None:
-    if kind == "device" and not ROOT:
-        pytest.skip("only root makes devices")
     world.state.mkdir(parents=True)
     victim = world.root / "victim"
     victim.write_text("untouched")
@@ -602,17 +597,17 @@ def test_case_64_a_directory_that_others_can_write_is_refused(world: World, mode
     assert (list(world.state.iterdir()), world.told("starts")) == ([], [])
 
 
-@as_root
 def test_case_64_a_directory_of_another_user_is_refused(world: World) -> None:
+    need_root()
     world.state.mkdir(parents=True, mode=0o700)
     os.chown(world.state, 65534, 65534)
     one_line(world.ensure(), 1, "belongs to user nobody")
     assert (list(world.state.iterdir()), world.told("starts")) == ([], [])
 
 
-@as_root
 @pytest.mark.parametrize("suffix", ["pid.lock", "life", "log"])
 def test_case_64_a_file_of_another_user_is_refused(world: World, suffix: str) -> None:
+    need_root()
     world.state.mkdir(parents=True)
     world.path(suffix).touch()
     os.chown(world.path(suffix), 65534, 65534)
@@ -634,9 +629,9 @@ def test_case_64_a_directory_that_others_can_read_is_closed(world: World) -> Non
     assert stat.S_IMODE(world.state.stat().st_mode) == 0o700
 
 
-@as_root
 @pytest.mark.parametrize("made", [".", ".local", ".local/state"])
 def test_case_65_sudo_with_a_kept_home_leaves_nothing_of_roots(world: World, made: str) -> None:
+    need_root()
     for name in ("XDG_STATE_HOME", "XDG_CONFIG_HOME"):
         world.env.pop(name)
     (world.home / made).mkdir(parents=True, exist_ok=True)

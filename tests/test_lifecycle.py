@@ -28,7 +28,9 @@ from daemons import (
     free_port,
     holders,
     kill,
+    missing,
     need,
+    need_root,
     start_time,
     wait_until,
 )
@@ -371,9 +373,7 @@ def test_case_15_an_unreaped_daemon_is_dead(world: World) -> None:
 
 def unshare(world: World, *options: str) -> list[str]:
     """Return the words that run a command in new namespaces, with loopback up."""
-    prefix = ["unshare", "-rf", *options]
-    if shutil.which("unshare") is None or world.run([*prefix, "true"]).returncode:
-        pytest.skip(f"no unshare {' '.join(options)} here")
+    prefix = world.unshare("-f", *options)
     loopback = (
         "import fcntl, socket, struct;"
         "fcntl.ioctl(socket.socket(), 0x8914, struct.pack('16sH14x', b'lo', 0x41))"
@@ -608,8 +608,8 @@ def test_case_33_a_stranger_on_the_port_is_named(world: World) -> None:
     world.check()
 
 
-@pytest.mark.skipif(os.getuid() != 0, reason="only root can be another user")
 def test_case_33_a_listener_of_another_user_is_never_accepted(world: World) -> None:
+    need_root()
     listen = f"s = socket.create_server(('127.0.0.1', {world.port}))"
     serve = f"import os, socket, time; os.setuid(65534); {listen}; time.sleep(1000)"
     child = world.begin([PYTHON, "-c", serve])
@@ -682,7 +682,7 @@ def test_case_37_other_addresses(tmp_path: Path, host: str) -> None:
     try:
         port = free_port(probed)
     except OSError:
-        pytest.skip(f"no {probed} here")
+        missing(f"no {probed} here")
     with World(tmp_path, f"{host}:{port}") as world:
         pid = world.up()
         assert world.ensure().stdout == f"stub already-running pid={pid}\n"

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from daemons import World, kill, need, wait_until
+from daemons import World, kill, need, need_root, wait_until
 from shells import SHELLS, Shell, hook_text, revives, shows
 
 if TYPE_CHECKING:
@@ -162,10 +162,10 @@ def test_another_home(world: World, tmp_path: Path, name: str) -> None:
         revives(shell, world)
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody else")
 @pytest.mark.parametrize("name", ["bash", "zsh"])
 def test_somebody_else_with_this_home(name: str) -> None:
     """`su -m`: the rc file is read by a user who may not look at the state, and sees nothing."""
+    need_root()
     need("su")
     with (
         tempfile.TemporaryDirectory(dir="/tmp") as directory,
