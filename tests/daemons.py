@@ -60,6 +60,7 @@ def nobody(argv: Sequence[str]) -> list[str]:
     need_root()
     need("setpriv")
     keep = ["--inh-caps=+dac_read_search", "--ambient-caps=+dac_read_search"]
+    keep.append("--securebits=+no_setuid_fixup")  # access(2) too
     return ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", *keep, *argv]
 
 
@@ -286,6 +287,11 @@ class World:
         if self.run([*prefix, "true"]).returncode:
             missing(f"no unshare {' '.join(options)} here")
         return prefix
+
+    def give_to_nobody(self) -> None:
+        """Make all of this world the user 65534's."""
+        for path in (self.root, *self.root.rglob("*")):
+            os.chown(path, 65534, 65534, follow_symlinks=False)
 
     def begin(self, argv: Sequence[str], **options: object) -> subprocess.Popen[str]:
         """Start *argv*; it is ended with the world."""

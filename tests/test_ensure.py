@@ -33,6 +33,7 @@ from daemons import (
     missing,
     need,
     need_root,
+    nobody,
     start_time,
     wait_until,
 )
@@ -562,6 +563,17 @@ SUFFIXES = ["pid", "pid.lock", "life", "alive", "fail", "log"]
 SUFFIXES += ["log.1", "pid.tmp", "alive.tmp", "fail.tmp"]
 
 
+def want(world: World, suffix: str, argv: list[str]) -> None:
+    """See to it that *argv* needs the file *suffix*, which a plain start may not."""
+    if suffix == "log.1":
+        world.path("log").write_bytes(b"line\n" * (1 << 18))
+        shutil.chown(world.path("log"), world.state.owner())
+    elif suffix.startswith("fail"):
+        one_line(world.run([*argv, "die=1"]), 1, "exited with status 1")
+        assert world.daemons() == []
+        (world.oracle / "starts").unlink()
+
+
 @pytest.mark.parametrize("suffix", SUFFIXES)
 @pytest.mark.parametrize("kind", KINDS)
 def test_case_63_something_else_at_one_of_our_paths(world: World, suffix: str, kind: str) -> None:
@@ -570,6 +582,7 @@ def test_case_63_something_else_at_one_of_our_paths(world: World, suffix: str, k
     victim.write_text("untouched")
     path = world.path(suffix)
     plant(path, kind, victim)
+    want(world, suffix, world.argv())
     for _ in range(2):
         began = time.monotonic()
         done = world.ensure()
@@ -613,6 +626,41 @@ def test_case_64_a_file_of_another_user_is_refused(world: World, suffix: str) ->
     os.chown(world.path(suffix), 65534, 65534)
     one_line(world.ensure(), 1, str(world.path(suffix)), "not a regular file of yours")
     assert world.told("starts") == []
+
+
+@pytest.mark.parametrize("suffix", SUFFIXES)
+@pytest.mark.parametrize("caller", ["root", "nobody"])
+def test_case_64_a_file_of_another_user_is_never_written(
+    world: World, suffix: str, caller: str
+) -> None:
+    """Root meets a user's file; a user meets what root has left there."""
+    need_root()
+    world.state.mkdir(parents=True, mode=0o700)
+    path, kept = world.path(suffix), world.root / "kept"
+    argv = world.argv() if caller == "root" else nobody(world.argv())
+    if caller == "nobody":
+        world.give_to_nobody()
+    path.write_text("untouched")
+    path.chmod(0o600)
+    os.link(path, kept)
+    if caller == "root":
+        os.chown(path, 65534, 65534)
+    before = kept.stat()
+    want(world, suffix, argv)
+    for _ in range(2):
+        done = world.run(argv)
+        assert done.returncode in (0, 1), done
+        assert len(done.stderr.splitlines()) <= 1
+        assert done.stderr.rstrip("\n").isprintable()
+        assert len(world.daemons()) == (1 if done.returncode == 0 else 0)
+        if done.returncode:
+            assert str(path) in done.stderr
+    after = kept.stat()
+    assert kept.read_text() == "untouched"
+    assert (after.st_mode, after.st_uid) == (before.st_mode, before.st_uid)
+    path.unlink(missing_ok=True)
+    assert world.run(argv).returncode == 0
+    world.check()
 
 
 def test_case_64_a_link_for_a_directory_is_refused(world: World) -> None:
