@@ -9,7 +9,9 @@ Modes, which it obeys from left to right before it binds:
     close-fds     close all descriptors but 0-2, as ssh does
     fork          leave a child to serve and exit
     wrap          leave a child to serve and wait for it, as uvx does
+    linger        with wrap: stay when the child has died
     child         keep a child in a session of its own, without our descriptors, as mcp-proxy does
+    orphan        keep a child that has our descriptors, and does nothing
     deaf          ignore SIGINT and SIGTERM
     die=N         print two lines and exit with status N
     mute          never bind
@@ -51,13 +53,16 @@ def prepare(oracle: str, modes: list[str]) -> None:
             child = os.fork()
             if child and mode == "wrap":
                 os.waitpid(child, 0)
+                if "linger" in modes:
+                    wait_for(oracle, "never")
             if child:
                 os._exit(0)
             note(oracle, "starts")
-        elif mode == "child":
+        elif mode in ("child", "orphan"):
             if not os.fork():
                 os.setsid()
-                os.closerange(3, 1024)
+                if mode == "child":
+                    os.closerange(3, 1024)
                 note(oracle, "children")
                 wait_for(oracle, "never")
         elif mode == "deaf":
