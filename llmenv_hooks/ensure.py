@@ -1232,7 +1232,8 @@ def look(service: Service, files: Files) -> Sight:
     if probe(service.host, service.port):
         return _who_answers(service, bare)
     if bare:
-        return Sight("bare", bare, time.time() - os.stat(files.pid).st_mtime)
+        # One of the future tells of a clock that was set back: it too is not believed for long.
+        return Sight("bare", bare, abs(time.time() - os.stat(files.pid).st_mtime))
     return Sight("down")
 
 

@@ -480,7 +480,7 @@ def limited(limit: str, value: int, argv: list[str]) -> list[str]:
     return first(f"import resource as r; r.setrlimit(r.{limit}, ({value}, {value}))", argv)
 
 
-@pytest.mark.parametrize("most", [5, 6, 7, 8, 9, 10, 12, 16])
+@pytest.mark.parametrize("most", [4, 5, 6, 7, 8, 9, 10, 12, 16])
 def test_case_61_few_descriptors(world: World, most: int) -> None:
     done = world.run(limited("RLIMIT_NOFILE", most, world.argv()))
     assert "Traceback" not in done.stderr
@@ -497,6 +497,19 @@ def test_case_61_no_file_may_grow(world: World) -> None:
     done = world.run(limited("RLIMIT_FSIZE", 0, world.argv()))
     one_line(done, 1, "File too large")
     recovers(world)
+
+
+def test_case_61_no_process_may_be_made(world: World) -> None:
+    world.state.mkdir(parents=True, mode=0o700)
+    world.give_to_nobody()  # of root there may be as many as it likes
+    one_line(
+        world.run(nobody(limited("RLIMIT_NPROC", 0, world.argv()))),
+        *(1, "cannot run", "Resource temporarily unavailable"),
+    )
+    assert world.daemons() == []
+    assert not world.path("pid.lock").exists()
+    assert world.run(nobody(world.argv())).returncode == 0
+    world.check()
 
 
 @pytest.mark.parametrize("error", ["ENOLCK", "ENOSYS", "EOPNOTSUPP"])
@@ -738,6 +751,27 @@ def test_case_67_the_wall_clock_jumps_while_it_waits(
     world.tell("go")
     assert starter.wait(DEADLINE_S) == 0
     world.check()
+
+
+@pytest.mark.parametrize("days", [1, -1])
+def test_case_67_the_wall_clock_has_jumped_since_a_pidfile_was_written_by_hand(
+    world: World, monkeypatch: pytest.MonkeyPatch, days: int
+) -> None:
+    """How old a bare pidfile is, only that clock tells: it is then not waited for."""
+    stranger = world.begin(["sleep", "1000"])
+    world.state.mkdir(parents=True)
+    world.path("pid").write_text(f"{stranger.pid}\n")
+    began, real = time.monotonic(), time.time
+    with monkeypatch.context() as patched:
+        patched.setattr(time, "time", lambda: real() + days * 86400)
+        for said in ("spawned", "already-running"):
+            result = ensure.ensure(world.service(), str(world.state), timeout=20)
+            assert result.outcome == said
+    assert time.monotonic() - began < 15
+    assert world.check() == result.pid
+    assert stranger.poll() is None
+    # The clock is set right again.
+    assert world.ensure().stdout == f"stub already-running pid={result.pid}\n"
 
 
 @pytest.mark.parametrize("umask", [0o000, 0o022, 0o777])
