@@ -290,6 +290,7 @@ class World:
 
     def give_to_nobody(self) -> None:
         """Make all of this world the user 65534's."""
+        need_root()
         for path in (self.root, *self.root.rglob("*")):
             os.chown(path, 65534, 65534, follow_symlinks=False)
 

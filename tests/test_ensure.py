@@ -828,6 +828,8 @@ def test_case_70_the_order_of_things(world: World, tmp_path: Path) -> None:
 
 # --- the port's owner ---
 
+SERVE = "import socket, sys; s = socket.create_server(('', int(sys.argv[1]))); input()"
+
 
 def test_a_stranger_on_every_address_is_named_too(world: World) -> None:
     child = world.begin(
@@ -839,6 +841,85 @@ def test_a_stranger_on_every_address_is_named_too(world: World) -> None:
     wait_until(lambda: ensure.probe("127.0.0.1", world.port))
     one_line(world.ensure(), 1, f"pid {child.pid}", "http.server", world.bind)
     assert world.told("starts") == []
+
+
+ON_4 = ["127.0.0.1", "0.0.0.0"]
+ON_6 = ["::1", "::"]
+BOTH = "dual-stack"  # `::`, which takes the connections to IPv4 addresses too
+
+
+def listener(host: str, port: int) -> socket.socket:
+    """Listen as a server of the family of *host* does, or of both."""
+    if host == BOTH:
+        return socket.create_server(("::", port), family=socket.AF_INET6, dualstack_ipv6=True)
+    # With create_server, `::` is IPv6 alone.
+    return socket.create_server(
+        (host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET
+    )
+
+
+def on(tmp_path: Path, host: str) -> World:
+    """Return a world whose service binds *host*."""
+    try:
+        port = free_port(host)
+    except OSError:
+        missing(f"no {host} here")
+    return World(tmp_path / "w", f"[{host}]:{port}" if ":" in host else f"{host}:{port}")
+
+
+@pytest.mark.parametrize(
+    ("ours", "theirs"),
+    [(ours, theirs) for family in (ON_4, ON_6) for ours in family for theirs in (*family, BOTH)],
+)
+def test_a_stranger_on_any_address_that_takes_our_connects_is_refused(
+    tmp_path: Path, ours: str, theirs: str
+) -> None:
+    with on(tmp_path, ours) as world:
+        with listener(theirs, world.port):
+            for _ in range(2):
+                one_line(world.ensure(), 1, f"pid {os.getpid()}", world.bind)
+            assert (world.told("starts"), world.pidfile()) == ([], None)
+        assert world.ensure().returncode == 0
+        world.check()
+
+
+@pytest.mark.parametrize(
+    ("ours", "theirs"),
+    [(ours, theirs) for ours in ON_4 for theirs in ON_6]
+    + [(ours, theirs) for ours in ON_6[:1] for theirs in ON_4],
+)
+def test_a_stranger_on_the_port_of_the_other_family_is_nothing_to_us(
+    tmp_path: Path, ours: str, theirs: str
+) -> None:
+    with on(tmp_path, ours) as world, listener(theirs, world.port):
+        pid = world.up()
+        world.path("pid").unlink()
+        assert world.ensure().stdout == f"stub already-running pid={pid}\n"
+        assert world.check() == pid
+
+
+def test_a_listener_of_root_is_accepted_and_not_recorded(world: World) -> None:
+    """Root could take all of a user's anyway; which process it is, the user may not see."""
+    world.give_to_nobody()
+    argv = nobody(world.argv())
+    with socket.create_server(("127.0.0.1", world.port)):
+        for _ in range(2):
+            done = world.run(argv)
+            assert (done.returncode, done.stderr) == (0, "")
+            assert done.stdout == "stub already-running pid=-\n"
+        assert world.told("starts") == []
+        assert not world.path("pid").exists()
+        assert not os.path.lexists(world.path("alive"))
+    assert world.run(argv).returncode == 0
+    world.check()
+
+
+def test_a_strangers_command_line_is_made_harmless(world: World) -> None:
+    hostile = ["-X", "\x1b]0;title\x07\x9b2J\u202e\n$(id)\udcff"]  # an option that Python ignores
+    argv = [PYTHON, *hostile, "-c", SERVE, str(world.port)]
+    child = world.begin(argv, stdin=subprocess.PIPE)
+    wait_until(lambda: ensure.probe("127.0.0.1", world.port))
+    one_line(world.ensure(), 1, f"pid {child.pid}", "-X ?]0;title??2J? $(id)")
 
 
 def test_a_pidfile_written_by_hand_does_not_make_a_stranger_ours(world: World) -> None:
@@ -855,8 +936,8 @@ def test_a_pidfile_written_by_hand_does_not_make_a_stranger_ours(world: World) -
 def test_a_stranger_that_takes_the_port_during_a_start_is_not_published(world: World) -> None:
     caller = world.begin(world.argv("--timeout", "60", modes=["gate"]))
     wait_until(lambda: world.told("starts"))
-    serve = f"import socket; s = socket.create_server(('127.0.0.1', {world.port})); input()"
-    stranger = world.begin([PYTHON, "-c", serve], stdin=subprocess.PIPE)
+    argv = [PYTHON, "-c", SERVE, str(world.port)]
+    stranger = world.begin(argv, stdin=subprocess.PIPE)
     wait_until(lambda: ensure.probe("127.0.0.1", world.port))
     world.tell("go")  # now ours cannot bind
     _, err = caller.communicate(timeout=DEADLINE_S)
