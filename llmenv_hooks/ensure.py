@@ -1585,9 +1585,8 @@ def _with_locks(work: Callable[[Files], Result], files: Files) -> Result:
                 " set XDG_RUNTIME_DIR to a directory that has"
             ) from None
         moved = Files(files.pid, runtime)
-        with _PRIVATE:
-            make_directory(runtime)
-            _link(moved.life, files.life)  # where shells look for it, and `Files`
+        make_directory(runtime)
+        _link(moved.life, files.life)  # where shells look for it, and `Files`
         return _with_locks(work, moved)
 
 
@@ -1631,7 +1630,8 @@ def make_directory(path: str) -> None:
             " run this as that user, or set HOME"
         )
     try:
-        os.makedirs(path, 0o700, exist_ok=True)
+        with _PRIVATE:  # what is made above *path* has its mode from the umask alone
+            os.makedirs(path, 0o700, exist_ok=True)
         fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
     except OSError as error:
         what = os.strerror(error.errno or 0)
