@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import secrets
 import shutil
@@ -264,9 +265,9 @@ class World:
 
     def write_config(self, *modes: str, start_timeout: float = 60.0) -> None:
         """Put the stub into the config, as [services.stub]."""
-        words = ", ".join(f'"{word}"' for word in self.stub(*modes))
+        command = json.dumps(self.stub(*modes), ensure_ascii=False)
         self.config.write_text(
-            f'[services.stub]\ncommand = [{words}]\nbind = "{self.bind}"\nbridge = false\n'
+            f'[services.stub]\ncommand = {command}\nbind = "{self.bind}"\nbridge = false\n'
             f"start_timeout = {start_timeout}\n"
         )
 

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import json
 import os
+import re
+import shlex
 import shutil
 import signal
 import socket
@@ -22,6 +24,7 @@ import platformdirs.unix
 import pytest
 from daemons import (
     DEADLINE_S,
+    ENSURE,
     PYTHON,
     STUB,
     World,
@@ -34,9 +37,11 @@ from daemons import (
     need,
     need_root,
     nobody,
+    processes_with,
     start_time,
     wait_until,
 )
+from shells import SHELLS, Shell, hook_text
 
 from llmenv_hooks import ensure
 
@@ -186,17 +191,23 @@ def test_case_44_the_pauses_double_to_five_minutes() -> None:
     assert pauses == pytest.approx(expected, abs=1)
 
 
-def test_case_44_it_comes_back_once_its_cause_is_gone(world: World) -> None:
-    """The program is the same, what it needs is not: found after one pause."""
-    script = world.root / "program"
-    script.write_text(f'#!/bin/sh\n[ -e "{world.root}/cure" ] || exit 1\nexec "$@"\n')
+def needs_a_cure(world: World) -> Path:
+    """Have the service fail until the file that is returned exists."""
+    cure, script = world.root / "cure", world.root / "program"
+    script.write_text(f'#!/bin/sh\n[ -e "{cure}" ] || exit 1\nexec "$@"\n')
     script.chmod(0o755)
     world.write_config()
     text = world.config.read_text().replace('command = ["', f'command = ["{script}", "', 1)
     world.config.write_text(text)
+    return cure
+
+
+def test_case_44_it_comes_back_once_its_cause_is_gone(world: World) -> None:
+    """The program is the same, what it needs is not: found after one pause."""
+    cure = needs_a_cure(world)
     assert world.run(world.hook_argv()).returncode == 1
     age_failure(world, 0, count=6)
-    (world.root / "cure").touch()
+    cure.touch()
     assert world.run(world.hook_argv()).returncode == 1
     age_failure(world, 33)
     assert world.run(world.hook_argv()).returncode == 0
@@ -253,9 +264,30 @@ def test_case_46_a_mended_program_is_tried_at_once(world: World, linked: bool) -
 def test_case_46_an_edited_config_is_tried_at_once(world: World) -> None:
     world.write_config("die=1")
     assert world.run(world.hook_argv()).returncode == 1
+    age_failure(world, 0, count=9)  # in the middle of a pause of minutes
+    assert world.run(world.hook_argv()).returncode == 1
+    assert len(world.told("starts")) == 1
     world.config.write_text(world.config.read_text() + "\n")
     assert world.run(world.hook_argv()).returncode == 1
     assert len(world.told("starts")) == 2
+
+
+def test_case_46_llmenv_start_tries_at_once(world: World) -> None:
+    cure = needs_a_cure(world)
+    assert world.run(world.hook_argv()).returncode == 1
+    age_failure(world, 0, count=9)
+    start = [PYTHON, "-m", "llmenv_hooks", "start"]
+    done = world.run(start)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "exited with status 1" in done.stderr
+    failure = ensure.read_failure(world.files)
+    assert failure is not None
+    assert failure.count == 10, "it was tried"
+    cure.touch()
+    assert world.run(world.hook_argv()).returncode == 1, "the pause goes on"
+    assert world.run(start).returncode == 0
+    world.check()
+    assert not world.path("fail").exists()
 
 
 def test_case_47_sigchld_ignored_by_the_caller(world: World) -> None:
@@ -824,6 +856,148 @@ def test_case_70_the_order_of_things(world: World, tmp_path: Path) -> None:
     ]
     assert order == sorted(order)
     assert "LOCK_UN" not in text
+
+
+# --- what lies in the state directory ---
+
+RUN = """#!/bin/sh
+$(touch {mark})
+`touch {mark}`
+touch {mark}
+"""
+RUN_BY_PYTHON = "open({mark!r}, 'w').close()\n"
+# What a shell, Python or anything else that we start could look for in the place where it is.
+LOOKED_FOR = ["sitecustomize.py", "usercustomize.py", "ensure.py", "json.py", "signal.py"]
+LOOKED_FOR += ["stub", "mcp-proxy", "icm", "uvx", "python3", "sh", ".envrc", ".profile", "config"]
+
+
+def booby_trap(world: World, text: str = RUN) -> Path:
+    """Plant *text* under every name that we read, and others; return what must never appear."""
+    mark = world.root / "mark"
+    world.state.mkdir(parents=True, exist_ok=True, mode=0o700)
+    stems = ["stub", f"stub@{ensure.hostname()}"]
+    ours = [f"{stem}.{suffix}" for stem in stems for suffix in SUFFIXES]
+    for name in [*ours, "config.toml.fail", "config.toml.fail.tmp", *LOOKED_FOR]:
+        path = world.state / name
+        path.unlink(missing_ok=True)
+        path.write_text((RUN_BY_PYTHON if name.endswith(".py") else text).format(mark=str(mark)))
+        path.chmod(0o755)
+    return mark
+
+
+def executed(trace: Path) -> set[str]:
+    """Return the paths that were executed, as strace saw it."""
+    return set(re.findall(r'execve(?:at)?\((?:AT_FDCWD, )?"([^"]+)"', trace.read_text()))
+
+
+def test_nothing_in_the_state_directory_is_executed(world: World, tmp_path: Path) -> None:
+    need("strace")
+    world.write_config()
+    mark = booby_trap(world)
+    trace = tmp_path / "trace"
+    llmenv = str(Path(PYTHON).with_name("llmenv"))
+    calls = [[llmenv, *words.split()] for words in ("hook bash", "status", "logs", "start")]
+    calls += [world.bare("--deep"), world.hook_argv(), [llmenv, "restart"], world.argv()]
+    calls += [[llmenv, "doctor"], [llmenv, "stop"]]
+    everything = "\n".join(map(shlex.join, calls))
+    strace = ["strace", "-f", "-qq", "-e", "trace=execve,execveat", "-o", str(trace)]
+    done = world.run([*strace, "sh", "-c", everything], cwd=world.state)
+    assert "stub spawned" in done.stdout, done
+    assert "stub stopped" in done.stdout, done
+    assert PYTHON in executed(trace)  # so that we know how to read it
+    assert [path for path in executed(trace) if path.startswith(str(world.state))] == []
+    assert not mark.exists()
+
+
+# What a shell reads of a file is its first line.
+FIRST_LINES = ["$(touch {mark})", "`touch {mark}`", "path[$(touch {mark})]", "; touch {mark} #"]
+FIRST_LINES += ["' ; touch {mark} ; '", "-1 -o (touch {mark})"]
+
+
+@pytest.mark.parametrize("proc", [True, False])
+@pytest.mark.parametrize("name", SHELLS)
+def test_no_shell_executes_anything_of_the_state_directory(
+    world: World, name: str, proc: bool
+) -> None:
+    need("strace", name)
+    world.write_config()
+    hook, trace = hook_text(world, name, proc=proc, helper=ENSURE), world.root / "trace"
+    traced = world.root / "bin" / name
+    traced.parent.mkdir()
+    strace = ["strace", "-f", "-qq", "-e", "trace=execve,execveat", "-o", str(trace)]
+    traced.write_text(f'#!/bin/sh\nexec {shlex.join([*strace, str(shutil.which(name))])} "$@"\n')
+    traced.chmod(0o755)
+    path = {"PATH": f"{traced.parent}:{world.env['PATH']}"}
+    for line in FIRST_LINES:
+        mark = booby_trap(world, f"{line}\nv1 1 1.0 boot digest .\n{RUN}")
+        with Shell(name, world, hook=hook, environment=path) as shell:
+            assert line.format(mark=mark) in shell.startup + shell.run()[1]  # it was read
+            wait_until(lambda: world.told("listening"))
+            wait_until(lambda: not processes_with(str(world.config)))  # the helper
+            booby_trap(world, f"{line}\n")
+            shell.run()  # now a shell without /proc reads the pidfile too
+            wait_until(lambda: not processes_with(str(world.config)))
+            kill(*world.daemons())
+        assert not mark.exists()
+        paths = executed(trace)
+        assert {PYTHON, str(shutil.which(name))} <= paths  # so that we know how to read it
+        assert [path for path in paths if path.startswith(str(world.state))] == []
+        (world.oracle / "listening").unlink()
+
+
+@pytest.mark.parametrize("umask", [0o000, 0o022])
+@pytest.mark.parametrize("what", ["a start", "a failure", "a wrong config", "a long log"])
+def test_modes_are_set_at_creation(world: World, tmp_path: Path, what: str, umask: int) -> None:
+    """Not after: nobody may open in between what is then closed to them."""
+    need("strace")
+    world.write_config(*(["die=1"] if what == "a failure" else []))
+    if what == "a wrong config":
+        world.config.write_text("nonsense")
+    if what == "a long log":
+        world.state.mkdir(parents=True, mode=0o700)
+        want(world, "log.1", [])
+    trace = tmp_path / "trace"
+    strace = [str(shutil.which("strace")), "-qq", "-o", str(trace)]
+    strace += ["-e", "trace=file,fchmod,umask"]
+    world.run(first(f"os.umask({umask})", [*strace, *world.hook_argv()]))
+    now, made = umask, []
+    for line in trace.read_text().splitlines():
+        call = line.partition("(")[0]
+        assert not re.match(r"f?chmod|mknod|creat", call), line
+        if call == "umask":
+            now = int(line[len("umask(") :].partition(")")[0], 8)
+        elif found := re.search(r'"([^"]*)".*, (0[0-7]+)\) += \d', line):
+            if call.startswith("mkdir"):
+                assert int(found[2], 8) & ~now == 0o700, line
+                made.append(found[1])
+            elif "O_CREAT" in line:
+                assert int(found[2], 8) == 0o600, line
+                made.append(found[1])
+    wanted = {"a start": "stub.pid.tmp", "a failure": "stub.fail.tmp", "a long log": "stub.log.1"}
+    assert str(world.state / wanted.get(what, "config.toml.fail.tmp")) in made
+    if what != "a long log":
+        assert made[:2] == [str(world.state.parent), str(world.state)]
+
+
+def test_a_hostile_path_is_made_harmless(tmp_path: Path) -> None:
+    with World(tmp_path / "\x1b]0;title\x07\u202e\n") as world:
+        world.write_config()
+        llmenv = [PYTHON, "-m", "llmenv_hooks"]
+        for suffix in ("pid.lock", "life", "log"):
+            world.path(suffix).mkdir(parents=True)
+            one_line(world.ensure(), 1, f"stub.{suffix}")
+            world.path(suffix).rmdir()
+        world.state.chmod(0o777)
+        one_line(world.ensure(), 1, "chmod 700")
+        world.state.chmod(0o700)
+        world.up()
+        for word in ("status", "doctor", "stop"):
+            done = world.run([*llmenv, word])
+            assert "stub" in done.stdout + done.stderr
+            for line in (done.stdout + done.stderr).split("\n"):
+                assert line.isprintable(), word
+        world.config.write_text("nonsense")
+        one_line(world.run(world.bare()), 2, "config.toml")
 
 
 # --- the port's owner ---
