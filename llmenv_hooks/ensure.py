@@ -2354,12 +2354,20 @@ def _each(services: list[Service], work: Callable[[Service], int]) -> int:
 def _hook_pass(state: str, config: str) -> int:
     """What the prompt hook starts in the background: all services, nobody to wait for it."""
     detach()
-    began = time.time() - 0.01  # the clock of a file's times lags a little behind
+    # Shells compare the config with it, and the next pass the time of this one: from before the
+    # config was read, so that no later change of it goes unseen, but after that of the config,
+    # which a wrong clock may have dated in the future. A file's clock lags a little behind ours.
+    seen_ns = max(time.time_ns() - 10_000_000, (_modified(config) or 0) + 1)
     complaint = os.path.join(state, CONFIG_FAIL)
     try:
         known = load_config(config)
     except UsageError as error:
         make_directory(state)
+        if (_modified(complaint) or 0) > (_modified(config) or 0):
+            # The prompt that asked has told it by now: leave this shell alone for a minute.
+            for name in os.listdir(state):
+                if name.endswith(".life"):
+                    _touch(os.path.join(state, name), seen_ns)
         _write_failure(complaint, str(error), "v1 .")
         return error.exit_code
     _remove(complaint)
@@ -2380,9 +2388,7 @@ def _hook_pass(state: str, config: str) -> int:
             return problem.exit_code
         finally:
             for one in files:
-                # Shells compare the config with it, and the next pass the time of this one: the
-                # time before the config was read, so that no later change of it goes unseen.
-                _touch(one.life, began)
+                _touch(one.life, seen_ns)
         return 0
 
     return _each(known.kept_alive, run)
@@ -2393,9 +2399,9 @@ def _deep_is_due(files: list[Files]) -> bool:
     return not passed or not 0 <= min(passed) < DEEP_EVERY_S
 
 
-def _touch(path: str, when: float) -> None:
+def _touch(path: str, when_ns: int) -> None:
     try:
-        os.utime(path, (when, when))
+        os.utime(path, ns=(when_ns, when_ns))
     except OSError:
         return
 

@@ -46,11 +46,11 @@ WARM_UP = 20
 # How each shell gets ready for its parts, and does one a thousand times.
 LOOPS = {
     "bash": (
-        "f() { return; }; __llmenv_due=$((SECONDS + 60))",
+        "f() { :; }; __llmenv_asked=$SECONDS",
         "for ((i = 0; i < 1000; i++)); do %s; done",
     ),
     "zsh": (
-        "f() { return }; __llmenv_due=$((SECONDS + 60))",
+        "f() { }; __llmenv_asked=$SECONDS",
         "for ((i = 0; i < 1000; i++)); do %s; done",
     ),
     "fish": (
@@ -58,32 +58,33 @@ LOOPS = {
         "for i in (builtin string split '' (builtin string repeat -n 1000 x)); %s; end",
     ),
 }
-_CLOCK = "(((now = ${{SECONDS:-0}}) < __llmenv_due && now >= __llmenv_due - 60))"
 _FILES = {
-    "is the config newer?": "[[ ! {config} -nt {life} ]]",
+    "is the config newer?": "[[ {life} -nt {config} ]]",
     "does the daemon live?": "[[ {alive} -ef {life} ]]",
 }
 PARTS = {
     "bash": {
         "an empty loop": ":",
         "an empty function": "f",
-        "the clock": _CLOCK,
+        "the clock": "[[ $(((${{SECONDS:-0}} - ${{__llmenv_asked:-0}}) / 60)) -eq 0 ]]",
         **_FILES,
-        "the whole hook": '__llmenv_hook "$?" && :',
+        "the whole hook": 'eval "$__llmenv_prompt"',
     },
     "zsh": {
         "an empty loop": ":",
         "an empty function": "f",
-        "the clock": _CLOCK,
+        "the clock": (
+            "[[ ${{SECONDS:-0}}-__llmenv_asked -lt 60 && ${{SECONDS:-0}}-__llmenv_asked -gt -60 ]]"
+        ),
         **_FILES,
         "the whole hook": "__llmenv_hook",
     },
     "fish": {
         "an empty loop": "true",
         "an empty function": "f",
-        "the clock": "builtin read -d ' ' -l now rest </proc/uptime",
-        "is the config newer?": "builtin test ! {config} -nt {life}",
-        "does the daemon live?": "builtin test -e {life} -a {alive} -ef {life}",
+        "the clock": "builtin read -d ' ' -g now rest </proc/uptime",
+        "is the config newer?": "builtin test {life} -nt {config}",
+        "does the daemon live?": "builtin test {alive} -ef {life}",
         "the whole hook": "__llmenv_hook",
     },
 }

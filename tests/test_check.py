@@ -77,10 +77,10 @@ BREAKAGES = {
     "status": ("return \"${1-0}\"", "return 0", "keeps the exit status", "3 became 0"),
     "noise": ("__llmenv_hook() {\n", "__llmenv_hook() {\n        echo noise\n",
               "prints nothing", "noise"),
-    "no start": ("fi\n        __llmenv_wake\n", "fi\n", "starts a daemon", "no daemon within"),
+    "no start": (" || __llmenv_wake\n", " || :\n", "starts a daemon", "no daemon within"),
     "no revival": (
-        "fi\n        __llmenv_wake\n",
-        "fi\n        __llmenv_wake\n        __llmenv_wake() { :; }\n",
+        " || __llmenv_wake\n",
+        " || { __llmenv_wake; __llmenv_wake() { :; }; }\n",
         "revives it after kill -9",
         "no new daemon within",
     ),
