@@ -60,7 +60,7 @@ def checked(shell: str) -> str:
 def exports(config: ensure.Config) -> list[tuple[str, str]]:
     """Return what shells get of the environment: (variable, URL), the first service's twice."""
     urls = [(ensure.variable(one.name), config.url(one)) for one in config.services]
-    return [("LLMENV_MCP_URL", url) for _, url in urls[:1]] + urls
+    return list(dict([(ensure.FIRST_URL, url) for _, url in urls[:1]] + urls).items())
 
 
 def export(shell: str) -> str:
