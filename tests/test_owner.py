@@ -411,6 +411,13 @@ def test_an_address_that_others_can_reach_is_warned_about_at_its_start(world: Wo
     assert world.ensure().stderr == ""
 
 
+def test_an_address_that_others_can_reach_is_warned_about_by_the_hook_once(world: World) -> None:
+    world.bind = f"0.0.0.0:{world.port}"
+    world.write_config()
+    assert "stub: 0.0.0.0" in llmenv(world, "hook", "bash").stderr
+    assert llmenv(world, "hook", "bash").stderr == ""
+
+
 @pytest.mark.parametrize("kind", ["broken", "of the future"])
 def test_such_a_config_does_not_ask_at_every_prompt(world: World, kind: str) -> None:
     world.run(world.hook_argv())
