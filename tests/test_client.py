@@ -471,17 +471,19 @@ def test_an_entry_of_a_service_that_was_renamed_is_replaced(home: Home, name: st
 
 @pytest.mark.parametrize("name", IN_JSON)
 @pytest.mark.parametrize(
-    ("key", "url", "more"),
+    ("key", "port", "more"),
     [
-        ("mcp-proxy", "http://localhost:3000/mcp", {}),
-        ("mcp-proxy", "http://127.0.0.1:7878/mcp", {"headers": {}}),
-        ("mine", "http://127.0.0.1:3000/mcp", {}),
-        ("mine", "http://127.0.0.1:7878/mcp", {"headers": {}}),
+        ("mcp-proxy", 3000, {}),
+        ("mcp-proxy", 7878, {"headers": {}}),
+        ("mine", 7878, {}),
+        ("mine", 17001, {"headers": {}}),
     ],
 )
 def test_an_entry_of_another_name_that_is_not_ours_to_the_letter_stays(
-    home: Home, name: str, key: str, url: str, more: dict[str, Any]
+    home: Home, name: str, key: str, port: int, more: dict[str, Any]
 ) -> None:
+    home.port(17001)
+    url = f"http://127.0.0.1:{port}/mcp"
     entry = {k: value.format(url=url) for k, value in SHAPES[name][1].items()} | more
     before = json.dumps({SHAPES[name][0][0]: {key: entry}}).encode()
     path = home.put(name, before)
