@@ -218,8 +218,8 @@ def _uninstalled(shell: str) -> bool:
             raise ensure.Problem(f"cannot delete {ensure.printable(file)}: {why}") from None
         if not found:
             looked = ", ".join(map(ensure.printable, dict.fromkeys(files)))
-            print(f"found no block in {looked}; one elsewhere does nothing without")
-            print(f"{ensure.printable(file)}, which is deleted")
+            gone = ensure.printable(file)
+            print(f"deleted {gone}; no block is in {looked}, and one elsewhere does nothing now")
             found = True
     return found
 
@@ -238,10 +238,8 @@ def _taken_out(path: str, line: bytes) -> bool:
         try:
             backup = userfile.replace(path, old, new, original=new)
         except ensure.Problem as problem:
-            first = min(
-                (found for p in (_BLOCK, _SOURCED) if (found := p.search(old or b""))),
-                key=re.Match.start,
-            )
+            seen = [pattern.search(old or b"") for pattern in (_BLOCK, _alone(line))]
+            first = min(filter(None, seen), key=re.Match.start)
             place = _place(path, old or b"", first)
             raise ensure.Problem(f"{problem}; take out by hand what is at {place}") from None
         did = "removed" if new is None else "took the block out of"
