@@ -1336,11 +1336,21 @@ def _beside_a_living_one(service: Service, files: Files, pid: int | None) -> Sig
     if pid and not has_proc() and _published(files) == pid:
         return None  # seen when it was published; to ask again would take a program each time
     who = find_listener(service, _proved_pid(files) or pid)
-    if who is None or (who.pid is None and who.uid == os.getuid()) or _is_of(who.pid, pid, files):
+    if who is None or _may_serve_for(who, pid, files):
         return None
     if pid is None and has_proc() and not _holders(files.life):
         return Sight("elsewhere")
     return _who_answers(service, None)
+
+
+def _may_serve_for(who: Listener, leader: int | None, files: Files) -> bool:
+    """True when *who* is of the living daemon *leader*, or nothing is seen that speaks against it.
+
+    A listener of root's whose pid cannot be seen may be one that root keeps for it, as Docker does.
+    """
+    if who.pid is None:
+        return who.uid in (0, os.getuid())
+    return who.uid == os.getuid() and _is_of(who.pid, leader, files)
 
 
 def _is_of(pid: int | None, leader: int | None, files: Files) -> bool:
@@ -1460,8 +1470,8 @@ def _record(files: Files, identity: Identity) -> None:
 
 def _tidy(files: Files, sight: Sight) -> bool:
     """True when all that is published about a running service is true."""
-    if sight.detail:
-        return True  # nothing of ours to publish
+    if sight.detail:  # nothing of ours to publish
+        return sight.detail == ANOTHER_REALMS or not os.path.lexists(files.pid)
     if os.path.lexists(files.lock) or os.path.lexists(files.fail) or _log_is_long(files):
         return False
     proved = _proved_pid(files) if has_proc() else None
@@ -1945,7 +1955,7 @@ class _Run:
                     _end(self.service, self.files)
                     gone = False
                     continue
-                if sight.detail:
+                if sight.detail == ANOTHER_REALMS:
                     return self.accept(sight)
                 return self.published(EnsureOutcome.ALREADY_RUNNING, sight.pid)
             if sight.state == "elsewhere":
@@ -2073,9 +2083,9 @@ class _Run:
     def is_ours(self, leader: int) -> bool:
         """False when a stranger took the port while our daemon was on its way to it."""
         who = find_listener(self.service, leader)
-        if who is None or who.uid != os.getuid():
-            return who is None
-        return who.pid is None or _is_of(who.pid, leader, self.files) or who.runs(self.service)
+        if who is None or _may_serve_for(who, leader, self.files):
+            return True
+        return who.uid == os.getuid() and who.runs(self.service)
 
     def published(self, outcome: str, pid: int | None) -> Result:
         try:
