@@ -605,12 +605,12 @@ def plant(path: Path, kind: str, victim: Path) -> None:
 
 KINDS = ["directory", "fifo", "socket", "link", "dangling", "loop", "device"]
 SUFFIXES = ["pid", "pid.lock", "life", "alive", "fail", "log"]
-SUFFIXES += ["log.1", "pid.tmp", "alive.tmp", "fail.tmp"]
+SUFFIXES += ["log.1", "pid.tmp", "alive.tmp", "fail.tmp", "log.1.tmp"]
 
 
 def want(world: World, suffix: str, argv: list[str]) -> None:
     """See to it that *argv* needs the file *suffix*, which a plain start may not."""
-    if suffix == "log.1":
+    if suffix.startswith("log.1"):
         world.path("log").write_bytes(b"line\n" * (1 << 18))
         shutil.chown(world.path("log"), world.state.owner())
     elif suffix.startswith("fail"):
@@ -973,7 +973,11 @@ def test_modes_are_set_at_creation(world: World, tmp_path: Path, what: str, umas
             elif "O_CREAT" in line:
                 assert int(found[2], 8) == 0o600, line
                 made.append(found[1])
-    wanted = {"a start": "stub.pid.tmp", "a failure": "stub.fail.tmp", "a long log": "stub.log.1"}
+    wanted = {
+        "a start": "stub.pid.tmp",
+        "a failure": "stub.fail.tmp",
+        "a long log": "stub.log.1.tmp",
+    }
     assert str(world.state / wanted.get(what, "config.toml.fail.tmp")) in made
     if what != "a long log":
         assert made[:2] == [str(world.state.parent), str(world.state)]
@@ -1066,7 +1070,8 @@ def test_a_stranger_on_the_port_of_the_other_family_is_nothing_to_us(
     tmp_path: Path, ours: str, theirs: str
 ) -> None:
     with on(tmp_path, ours) as world, listener(theirs, world.port):
-        pid = world.up()
+        assert world.ensure().returncode == 0
+        pid = world.check()
         world.path("pid").unlink()
         assert world.ensure().stdout == f"stub already-running pid={pid}\n"
         assert world.check() == pid
