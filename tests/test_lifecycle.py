@@ -1,8 +1,7 @@
 """The life cycle from birth to death: cases 1-40 of the research, each by the name of its number.
 
-The exit statuses are DESIGN.md's (0, 1, 2, 75), not the research's.  Where a case is missing, it
-is tested elsewhere (2, 22, 38: test_ensure_alone.py; 61, no process left: chaos.py) or cannot be
-told from what no protocol can prevent (35: a daemon that listens and then dies was up).
+The exit statuses are DESIGN.md's (0, 1, 2, 75), not the research's.  Cases 2, 22 and 38 are in
+test_ensure_alone.py; why there is none for 35, docs/reliability.md says.
 """
 
 from __future__ import annotations
@@ -769,6 +768,16 @@ def test_two_hosts_and_a_stranger_on_the_port(world: World, another_host: list[o
     assert published(world) == another_host
     assert world.ensure().returncode == 0
     assert published(world) == another_host
+
+
+def test_two_hosts_whose_file_locks_do_not_agree(world: World, stranger: int) -> None:
+    """R19 of the research: another host has taken our daemon's lock, and put its record there."""
+    pid = world.up()
+    theirs = record(stranger, start_time(stranger) or "", world.service(), boot="theirs")
+    world.path("life").write_bytes(theirs)
+    for _ in range(2):
+        assert world.ensure().stdout == f"stub already-running pid={pid}\n"
+    assert (world.daemons(), world.path("life").read_bytes()) == ([pid], theirs)
 
 
 @pytest.mark.parametrize("realm", ["ours", "another"])
