@@ -299,7 +299,9 @@ def _each(
             for key, _ in ready:
                 waiting.unregister(key.fileobj)
                 with open(key.fd) as report:  # to its end, so that its process has done all
-                    said, note, status = json.loads(report.read() or '["", "", 1]')
+                    written = report.read()
+                ended = ("", f"{key.data}: its process was ended; llmenv status tells more", 1)
+                said, note, status = json.loads(written) if written else ended
                 if said:
                     print(key.data, said, flush=True)
                 if note:

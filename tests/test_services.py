@@ -86,6 +86,17 @@ def test_the_worst_exit_status_is_that_of_all(world: World) -> None:
     assert held.wait(20) == 0
 
 
+def test_a_process_that_is_killed_is_not_taken_for_a_success(world: World) -> None:
+    world.write_config("gate")
+    asked = world.begin([sys.executable, "-m", "llmenv_hooks", "start"])
+    wait_until(lambda: world.told("starts"))
+    children = Path(f"/proc/{asked.pid}/task/{asked.pid}/children").read_text()
+    os.kill(int(children), signal.SIGKILL)
+    out, err = asked.communicate(timeout=20)
+    said = "llmenv: stub: its process was ended; llmenv status tells more\n"
+    assert (asked.returncode, out, err) == (1, "", said)
+
+
 def test_stop_and_the_interrupt_end_all(world: World) -> None:
     other = add(world, "other", modes="gate")
     asked = world.begin([sys.executable, "-m", "llmenv_hooks", "start"], start_new_session=True)
