@@ -135,14 +135,16 @@ def _hooks() -> Iterator[Finding]:
     """Find the lines in rc files that bring the hook, and whether what they lead to is right."""
     found = False
     for shell in render.QUOTE:
-        for path in _rc_files(shell):
-            content = userfile.load(path) or b""
+        for path in install.startup_files(shell):
             where, again = f"{shell}: {path}", f"llmenv install {shell}"
-            rest = install._BLOCK.sub(b"", content)
-            if install.BEGIN in rest or install.END in rest:
-                half = f"take out what is left of {install.BEGIN.decode()} ... in it; then: {again}"
-                yield Finding("hook", "fail", f"{where} has half a block of llmenv's", half)
-            elif install.has_block(content):
+            try:
+                content = userfile.load(path) or b""
+                install._refuse_half(path, content)
+            except Problem as problem:
+                yield Finding("hook", "fail", f"{shell}: {problem}", f"mend it; then: {again}")
+                found = True
+                continue
+            if install.has_block(content):
                 yield from _sourced(shell, where, again)
             elif install.has_eval(content):
                 yield from _evaluated(where, content)
@@ -201,15 +203,6 @@ def _evaluated(where: str, content: bytes) -> Iterator[Finding]:
     else:
         todo = "put its directory on PATH, before that line"
         yield Finding("interpreter", "fail", f"{where} runs {program}, which is not on PATH", todo)
-
-
-def _rc_files(shell: str) -> list[str]:
-    paths = install.rc_files(shell)
-    if shell == "bash":
-        paths += [os.path.expanduser(f"~/{name}") for name in (".bash_profile", ".profile")]
-    elif shell == "fish":
-        paths.append(os.path.join(os.path.dirname(paths[0]), "..", "config.fish"))
-    return list(dict.fromkeys(map(os.path.normpath, paths)))
 
 
 def _current(shell: str) -> bytes | None:

@@ -209,11 +209,8 @@ def test_what_an_eval_runs_has_to_be_found(
 def test_half_a_block_is_named(world: World, half: bytes) -> None:
     (world.home / ".bashrc").write_bytes(b"alias a=b\n" + half + b"\n")
     found = doctor(world, 1)["hook"]
-    assert (found["verdict"], found["found"]) == (
-        "fail",
-        f"bash: {world.home}/.bashrc has half a block of llmenv's",
-    )
-    assert "take out what is left" in found["todo"]
+    assert (found["verdict"], found["todo"]) == ("fail", "mend it; then: llmenv install bash")
+    assert found["found"].startswith(f"bash: {world.home}/.bashrc:2: half a block of llmenv's;")
 
 
 def test_a_missing_command_and_a_missing_bridge(world: World) -> None:
