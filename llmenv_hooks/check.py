@@ -53,7 +53,9 @@ class Row(NamedTuple):
 def check(
     shells: Annotated[
         list[str] | None,
-        typer.Argument(metavar="SHELL", help="default: all", show_default=False),
+        typer.Argument(
+            metavar="SHELL", help="default: all", autocompletion=lambda: [*render.QUOTE]
+        ),
     ] = None,
     golden: Annotated[
         str | None,

@@ -1,28 +1,34 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""Start a service exactly once, however many ask at the same moment, and prove that it lives.
+"""Start a service exactly once, however many ask at once; prove that it lives.
 
-    llmenv-ensure [--service NAME] [--bind HOST:PORT] [--pidfile PATH] [--timeout SECONDS]
-                  [--no-bridge] [--deep] [--json] [--quiet] [-- COMMAND [ARG ...]]
+    llmenv-ensure [--service NAME] [--bind HOST:PORT] [--pidfile PATH]
+                  [--timeout SECONDS] [--no-bridge] [--deep] [--json] [--quiet]
+                  [-- COMMAND [ARG ...]]
 
-With no arguments: every service of the config that belongs on this host or, with no config,
-the default service: `icm serve` behind mcp-proxy on 127.0.0.1:7878.  One line a service on
-stdout: `NAME already-running pid=N` or `NAME spawned pid=N` (`pid=-`: root's, or unknown).
+With no arguments: every service of the config that belongs on this host or,
+with no config, the default service: `icm serve` behind mcp-proxy on
+127.0.0.1:7878.  One line a service on stdout: `NAME already-running pid=N` or
+`NAME spawned pid=N` (`pid=-`: root's, or unknown).
 
-    --service NAME    only this service
+    --service NAME   only this service
     --bind, --no-bridge, -- COMMAND   instead of what the config says
-    --pidfile PATH    keep the service's files beside PATH instead of in the state directory
-    --timeout S       how long to wait for the port; default 10
-    --deep            also ask a bridged service for its tools; restart it if its child is gone
-    --json            a JSON object a line instead of words
-    --quiet           nothing on stdout
-    --hook STATE CONFIG   as the prompt hook calls it: detached, silent, with growing pauses
+    --pidfile PATH   keep the service's files beside PATH, not in the state
+                     directory
+    --timeout S      how long to wait for the port; default 10
+    --deep           also ask a bridged service for its tools; restart it if
+                     its child is gone
+    --json           a JSON object a line instead of words
+    --quiet          nothing on stdout
+    --hook STATE CONFIG   as the prompt hook calls it: detached, silent, with
+                     growing pauses
 
-Exit status: 0 all run; 1 one could not be started (why, on stderr); 2 wrong usage or config;
-75 not up within the timeout, but being started; 130 interrupted.
+Exit status: 0 all run; 1 one could not be started (why, on stderr); 2 wrong
+usage or config; 75 not up within the timeout, but being started; 130
+interrupted.
 
-This file needs Python 3.11 and its standard library, nothing else: copy it where you like and
-run it as `python3 -I -S ensure.py`.
+This file needs Python 3.11 and its standard library, nothing else: copy it
+where you like and run it as `python3 -I -S ensure.py`.
 
 
 WORDS

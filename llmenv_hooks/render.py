@@ -113,6 +113,7 @@ def static(shell: str, path: str, state: str, config: str) -> str:
     needed = [file for file in [_ensure_path(), *_metadata(), config] if os.path.exists(file)]
     return _template(f"static.{checked(shell)}").render(
         _values(known, state, sys.executable, _ensure_path(), ensure.has_proc()),
+        version=ensure.__version__,
         static=path,
         host=os.uname().nodename,
         needed=needed,

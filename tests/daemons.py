@@ -371,3 +371,15 @@ class World:
         # A background run publishes a moment before it lets go of its lock.
         wait_until(lambda: {path.name for path in self.state.glob("stub.*")} <= ours)
         return pid
+
+
+def add(world: World, name: str, *lines: str, modes: str = "") -> Path:
+    """Add the service *name*, a stub with an oracle of its own, to the config; that oracle."""
+    oracle = world.root / name
+    oracle.mkdir()
+    bind = f"127.0.0.1:{free_port()}"
+    words = [PYTHON, "-I", "-S", str(STUB), str(oracle), bind, *modes.split()]
+    text = f"[services.{name}]\ncommand = {words!r}\nbind = '{bind}'\nbridge = false\n"
+    with world.config.open("a") as file:
+        file.write(text + "\n".join(lines) + "\n")
+    return oracle

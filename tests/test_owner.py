@@ -18,8 +18,8 @@ import time
 from typing import TYPE_CHECKING
 
 import pytest
-from daemons import PYTHON, World, alive, first, free_port, kill, missing, need, wait_until
-from test_services import add, listening, llmenv
+from daemons import PYTHON, World, add, alive, first, free_port, kill, missing, need, wait_until
+from test_services import listening, llmenv
 
 from llmenv_hooks import ensure
 
