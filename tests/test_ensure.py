@@ -953,13 +953,15 @@ def test_modes_are_set_at_creation(world: World, tmp_path: Path, what: str, umas
     world.write_config(*(["die=1"] if what == "a failure" else []))
     if what == "a wrong config":
         world.config.write_text("nonsense")
+    argv = world.hook_argv()
     if what == "a long log":
         world.state.mkdir(parents=True, mode=0o700)
         want(world, "log.1", [])
+        argv = world.bare()  # which does not stay to see whether it grows on
     trace = tmp_path / "trace"
     strace = [str(shutil.which("strace")), "-qq", "-o", str(trace)]
     strace += ["-e", "trace=file,fchmod,umask"]
-    world.run(first(f"os.umask({umask})", [*strace, *world.hook_argv()]))
+    world.run(first(f"os.umask({umask})", [*strace, *argv]))
     now, made = umask, []
     for line in trace.read_text().splitlines():
         call = line.partition("(")[0]
