@@ -150,8 +150,7 @@ def status(as_json: AsJson = False) -> None:
     else:
         _print_table(rows)
         if not config.here:
-            host = ensure.printable(config.server_host or "")
-            print(f"llmenv: services run on {host}, not on this host", file=sys.stderr)
+            print(f"llmenv: {config.not_here}", file=sys.stderr)
     wanted = {service.name for service in config.kept_alive}
     if any(
         row["state"] == "unknown"
@@ -248,7 +247,7 @@ def restart(
 
 
 def _start(service: ensure.Service) -> tuple[str, str]:
-    timeout = service.start_timeout
+    timeout = service.start_timeout + 2 * ensure.HUNG_S  # to see one that hangs, and end it
     result = ensure.ensure(service, ensure.state_dir(), timeout=timeout, revive=True)
     return f"{result.outcome} pid={result.pid or '-'}", result.note
 
@@ -261,10 +260,7 @@ def _config() -> ensure.Config:
     """Return the config of a host that services run on."""
     config = ensure.load_config()
     if not config.here:
-        raise ensure.Problem(
-            f"services run on {ensure.printable(config.server_host or '')} (server_host in"
-            f" {ensure.printable(config.path)}), not on this host"
-        )
+        raise ensure.Problem(config.not_here)
     return config
 
 
