@@ -1518,7 +1518,9 @@ def _cut(log: int, files: Files) -> None:
     newest = os.pread(log, LOG_BYTES, max(0, size - LOG_BYTES))
     try:
         _replace(files.old_log, newest)
-    except OSError:
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
         # A full disk has room again once the log is empty.
         os.ftruncate(log, 0)
         _replace(files.old_log, newest)
