@@ -991,21 +991,48 @@ def find_listener(service: Service, likely: int | None = None) -> Listener | Non
         pids = _ask("lsof", "-nP", "-t", f"-iTCP:{service.port}", "-sTCP:LISTEN").split()
         if not pids:
             return None
-        owner, _, command = _ask("ps", "-o", "uid=,command=", "-p", pids[0]).partition(" ")
-        return Listener(int(owner), int(pids[0]), command.split()) if owner.isdigit() else None
+        uid, _, command = _ask("ps", "-o", "uid=,command=", "-p", pids[0]).partition(" ")
+        return Listener(int(uid), int(pids[0]), command.split()) if uid.isdigit() else None
     seen = []
-    for table in ("tcp", "tcp6"):
-        for line in _proc("net", table).decode().splitlines()[1:]:
-            words = line.split()
-            address, _, port = words[1].partition(":")
-            if words[3] == "0A" and int(port, 16) == service.port:
-                closeness = _covers(address, service)
-                if closeness is not None:
-                    seen.append((closeness, int(words[7]), words[9]))
+    for words in _listening(("tcp6",) if ":" in service.host else ("tcp", "tcp6")):
+        address, _, port = words[1].partition(":")
+        closeness = _covers(address, service) if int(port, 16) == service.port else None
+        if closeness is not None:
+            seen.append((closeness, int(words[7]), words[9]))
+        if closeness == 0:
+            break
     if not seen:
         return None
-    _, uid, inode = min(seen)
-    return _with_pid(uid, inode, likely)
+    _, owner, inode = min(seen)
+    return _with_pid(owner, inode, likely)
+
+
+def _listening(tables: tuple[str, ...]) -> Iterator[list[str]]:
+    """Yield the words of each listening socket in the *tables* of /proc/net.
+
+    They come first. What comes next takes the kernel milliseconds to look for, in a table as large
+    as the memory allows, so that no more is read at once than a line.
+    """
+    for table in tables:
+        try:
+            fd = os.open(f"{PROC}/net/{table}", os.O_RDONLY | os.O_CLOEXEC)
+        except (FileNotFoundError, PermissionError):
+            continue
+        try:
+            yield from _first_lines(fd)
+        finally:
+            os.close(fd)
+
+
+def _first_lines(fd: int) -> Iterator[list[str]]:
+    rest = b""
+    while chunk := os.read(fd, 128):
+        *lines, rest = (rest + chunk).split(b"\n")
+        for words in (line.decode().split() for line in lines):
+            if words[3] == "0A":
+                yield words
+            elif words[3] != "st":  # no more of them, and not the heading
+                return
 
 
 def _covers(address: str, service: Service) -> int | None:
