@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from daemons import World, kill, need, wait_until
-from shells import SHELLS, Shell, hook_text, revives, shows
+from shells import SHELLS, Shell, hook_text, path, revives, shows
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -229,7 +229,8 @@ def pane(world: World, name: str, rc: str, size: tuple[int, int]) -> Iterator[Pa
         "zsh": ["env", f"ZDOTDIR={home}", "zsh", "-d"],
         "fish": ["env", f"XDG_CONFIG_HOME={home}", "fish", "--private"],
     }[name]
-    made = Pane(world, ["env", "LC_ALL=C.UTF-8", f"HISTFILE={home}/history", *argv], size)
+    settings = ["LC_ALL=C.UTF-8", f"HISTFILE={home}/history", f"PATH={path(world)}"]
+    made = Pane(world, ["env", *settings, *argv], size)
     try:
         yield made
     finally:
