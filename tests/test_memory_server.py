@@ -321,8 +321,6 @@ def test_a_database_that_cannot_be_opened_is_one_line(tmp_path: Path, kind: str)
         assert database.read_bytes() == before
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
-def test_an_unwritable_place_is_one_line(tmp_path: Path) -> None:
-    tmp_path.chmod(0o500)
-    done = start_raw(tmp_path / "m.db")
+def test_an_unwritable_place_is_one_line() -> None:
+    done = start_raw(Path("/dev/null/m.db"))  # not even root's
     assert (done.returncode, done.stderr.count("\n")) == (1, 1)
