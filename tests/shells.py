@@ -7,21 +7,20 @@ import re
 import shlex
 import shutil
 import subprocess
+from contextlib import suppress
 from functools import cache
+from pathlib import Path
 from typing import TYPE_CHECKING
 from unittest import mock
 
 from daemons import ENSURE, kill, missing, wait_until
 
 from llmenv_hooks import pty_shell, render
-from llmenv_hooks.pty_shell import PROMPTS, SHELLS
+from llmenv_hooks.pty_shell import PROMPTS
+from llmenv_hooks.pty_shell import SHELLS as SHELLS
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from daemons import World
-
-__all__ = ["HIDE_PROC", "PROC", "SHELLS", "Shell", "hook_text", "path", "revives", "shows"]
 
 
 # `make test` runs the hook's tests once more with this set, in shells that have no /proc.
@@ -134,3 +133,18 @@ def revives(shell: Shell, world: World) -> None:
 
     wait_until(another)
     wait_until(world.proved)
+
+
+def children(pid: int, program: str) -> list[int]:
+    """Return the processes that *pid* has started and that run *program*."""
+    found = []
+    for each in Path(f"/proc/{pid}/task/{pid}/children").read_text().split():
+        with suppress(OSError):  # it may be gone
+            if Path(f"/proc/{each}/comm").read_text() == f"{program}\n":
+                found.append(int(each))
+    return found
+
+
+def state(pid: int) -> str:
+    """Return a letter: `S` while *pid* waits for something, `T` when it is stopped."""
+    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from daemons import World, kill, need, wait_until
-from shells import SHELLS, Shell, hook_text, path, revives, shows
+from shells import SHELLS, Shell, children, hook_text, path, revives, shows, state
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -48,7 +48,7 @@ def test_a_job_that_is_stopped_and_goes_on(world: World, name: str) -> None:
     with Shell(name, world) as shell:
         wait_until(world.proved)
         shell.child.sendline("sleep 301")
-        (sleeper,) = wait_until(lambda: [pid for pid in children(shell.pid) if sleeps(pid)])
+        (sleeper,) = wait_until(lambda: children(shell.pid, "sleep"))
         shell.child.send("\x1a")
         _, seen = shell.next_prompt()
         assert "sleep 301" in seen
@@ -60,18 +60,6 @@ def test_a_job_that_is_stopped_and_goes_on(world: World, name: str) -> None:
         os.kill(sleeper, signal.SIGTERM)
         shell.next_prompt()
         assert "sleep" not in shell.run("jobs")[1]
-
-
-def children(pid: int) -> list[int]:
-    return [int(each) for each in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
-
-
-def sleeps(pid: int) -> bool:
-    return Path(f"/proc/{pid}/comm").read_text() == "sleep\n"
-
-
-def state(pid: int) -> str:
-    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
 
 
 # --- shells in shells ----------------------------------------------------------------
@@ -307,7 +295,7 @@ def test_the_end_of_a_background_job_is_told(world: World, name: str, dead: bool
         wait_until(world.proved)
         prompts(terminal, 1)
         terminal.type("sleep 302 &", "Enter")
-        (job,) = wait_until(lambda: [pid for pid in children(terminal.pid()) if sleeps(pid)])
+        (job,) = wait_until(lambda: children(terminal.pid(), "sleep"))
         prompts(terminal, 2)
         if dead:
             kill(world.check())
