@@ -123,6 +123,7 @@ def test_a_path_that_is_no_text_goes_through(home: Path, monkeypatch: pytest.Mon
 def test_linters_are_content(
     shell: str, proc: bool, place: str, here: bool, home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """Bug 32 too: each shell reads what is written for it, and no other does."""
     monkeypatch.setenv("XDG_STATE_HOME", str(home / place))
     if not here:
         path = home / ".config" / "llmenv" / "config.toml"
