@@ -16,7 +16,7 @@ from unittest import mock
 from daemons import ENSURE, kill, missing, wait_until
 
 from llmenv_hooks import pty_shell, render
-from llmenv_hooks.pty_shell import PROMPTS
+from llmenv_hooks.pty_shell import PROMPTS as PROMPTS
 from llmenv_hooks.pty_shell import SHELLS as SHELLS
 
 if TYPE_CHECKING:
