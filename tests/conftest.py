@@ -2,20 +2,43 @@
 
 from __future__ import annotations
 
+import os
 import signal
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import pytest
 from daemons import World
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Generator, Iterator
     from pathlib import Path
+
+    Report = TypeVar("Report", pytest.TestReport, pytest.CollectReport)
 
 # A job of a script or of nohup ignores these, and so would every shell and daemon of the tests.
 for number in (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT):
     if signal.getsignal(number) is signal.SIG_IGN:
         signal.signal(number, signal.SIG_DFL)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """A CI has all that the tests want: there nothing may be skipped, for whatever reason."""
+    return unskipped((yield))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report() -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
+    """Nor a whole module."""
+    return unskipped((yield))
+
+
+def unskipped(report: Report) -> Report:
+    """Make of a skipped test in CI one that failed; one that was expected to fail stays as is."""
+    if report.skipped and not hasattr(report, "wasxfail") and os.environ.get("CI") == "true":
+        report.outcome = "failed"
+        report.longrepr = f"skipped, and CI=true: {report.longrepr}"
+    return report
 
 
 @pytest.fixture
