@@ -13,6 +13,7 @@ Modes, which it obeys from left to right before it binds:
     deaf          ignore SIGINT and SIGTERM
     die=N         print two lines and exit with status N
     mute          never bind
+    slow          take SLOW_S before it binds
 and after it has bound:
     shut          once ORACLE/shut exists, close the port and stay
     flood         write to stdout as fast as it goes, until ORACLE/calm exists
@@ -25,6 +26,8 @@ import signal
 import socket
 import sys
 import time
+
+SLOW_S = 0.4  # longer than the next `llmenv-ensure` takes to come and look
 
 
 def note(oracle: str, name: str) -> None:
@@ -69,6 +72,8 @@ def prepare(oracle: str, modes: list[str]) -> None:
             os._exit(int(mode.removeprefix("die=")))
         elif mode == "mute":
             wait_for(oracle, "speak")
+        elif mode == "slow":
+            time.sleep(SLOW_S)
 
 
 def answer(conn: socket.socket, oracle: str) -> None:
