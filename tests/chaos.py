@@ -13,7 +13,6 @@ stride of each.
 from __future__ import annotations
 
 import collections
-import fcntl
 import os
 import re
 import shutil
@@ -273,7 +272,7 @@ class Bench:
             yield f"the record means {record.pid if record else 'none'}, there are {running}"
         if [world.pidfile()] != running:
             yield f"the pidfile names {world.pidfile()}, there are {running}"
-        if not locked(world.path("life")):
+        if not model.locked(world.path("life")):
             yield "the lifetime lock is free"
         if not proves(world.path("alive"), world.path("life"), running):
             yield "the `alive` link does not prove it"
@@ -289,18 +288,6 @@ def stopped_child(parent: int) -> int | None:
         if "State:\tT" in Path(f"/proc/{pid}/status").read_text():
             return int(pid)
     return None
-
-
-def locked(path: Path) -> bool:
-    """True while some process holds the flock of the file *path*."""
-    if not path.exists():
-        return False
-    with path.open() as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return True
-    return False
 
 
 def proves(alive: Path, life: Path, running: list[int]) -> bool:

@@ -5,10 +5,11 @@ up), `listening` (a line for each successful bind), `bindfail` (must never exist
 It answers an HTTP POST with the content of ORACLE/answer, so that it can play mcp-proxy.
 
 Modes, which it obeys from left to right before it binds:
-    gate          wait until ORACLE/go exists
+    gate          wait until ORACLE/go exists; `waiting` tells who came to it
     close-fds     close all descriptors but 0-2, as ssh does
     fork          leave a child to serve and exit
-    wrap          leave a child to serve and wait for it, as uvx does
+    wrap          leave a child to serve and wait for it
+    uvx           the same, and pass SIGINT on, as uvx does
     child         keep a child in a session of its own, without our descriptors, as mcp-proxy does
     deaf          ignore SIGINT and SIGTERM
     die=N         print two lines and exit with status N
@@ -43,16 +44,24 @@ def wait_for(oracle: str, name: str) -> None:
         time.sleep(0.005)
 
 
+def pass_on(number: int, child: int) -> None:
+    """Send on to *child* each signal *number* that comes."""
+    signal.signal(number, lambda *_: os.kill(child, number))
+
+
 def prepare(oracle: str, modes: list[str]) -> None:
     """Do what is asked for before the port is bound."""
     for mode in modes:
         if mode == "gate":
+            note(oracle, "waiting")
             wait_for(oracle, "go")
         elif mode == "close-fds":
             os.closerange(3, 1024)
-        elif mode in ("fork", "wrap"):
+        elif mode in ("fork", "wrap", "uvx"):
             child = os.fork()
-            if child and mode == "wrap":
+            if child and mode == "uvx":
+                pass_on(signal.SIGINT, child)
+            if child and mode != "fork":
                 os.waitpid(child, 0)
             if child:
                 os._exit(0)
