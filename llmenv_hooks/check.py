@@ -143,21 +143,12 @@ def _golden_row(shell: str, golden: str | None, update: bool) -> Row:
     if old == new:
         return Row(shell, what, "ok")
     if update:
-        _write(path, new)
+        userfile.replace(path, old, new)
         return Row(shell, what, "written")
     if old is None:
         result = "not run" if golden is None else "failed"
         return Row(shell, what, result, "not there; llmenv check --update writes it")
     return Row(shell, what, "failed", userfile.diff(path, old, new))
-
-
-def _write(path: str, content: bytes) -> None:
-    try:
-        os.makedirs(os.path.dirname(path), exist_ok=True)
-        Path(path).write_bytes(content)
-    except OSError as error:
-        why = error.strerror
-        raise ensure.Problem(f"cannot write {ensure.printable(path)}: {why}") from None
 
 
 # --- what reads it ----------------------------------------------------------------------------

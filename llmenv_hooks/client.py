@@ -2,9 +2,13 @@
 
 An entry has the service's name and its URL as it is, with no variable in its place: a program that
 was started from a desktop does not see the shell's environment.  After a change of port `--write`
-brings an agent up to date.  An entry of that name is taken for ours, to be updated or removed,
-when its URL is `http`, ends in /mcp and is on this machine or on a service's host, or names one of
-our variables (then it is left to follow that); any other is somebody's own and is left alone.
+brings an agent up to date, or all that have an entry.
+
+What is changed or removed must be ours: of a service's name, with no key that we do not write, and
+with an URL that is `http`, ends in /mcp and is on this machine or on a service's host, or names one
+of our variables (which it is left to follow).  Under another name it is ours when it is to the
+letter what we write for a service, which then had that name before, or for the default one without
+a config.  Anything else is somebody's own and left alone.
 """
 
 from __future__ import annotations
@@ -34,7 +38,7 @@ class Agent:
 
     *user* is its file, `${VARIABLE:-else}` as in a shell; *mac* the one on macOS, where that is
     another; *project* the one in a project, if there is.  *keys* lead to the table of servers; an
-    entry in it is *extra* and the URL at *url_key*.
+    entry in it is *extra* and the URL at *url_key*.  *private* says that all in the file is ours.
     """
 
     title: str
@@ -46,17 +50,19 @@ class Agent:
     url_key: str = "url"
     format: Format = JSON
     mac: str = ""
+    private: bool = False
 
     def path(self, in_project: bool) -> str:
         """Return the file to edit, an absolute path.
 
         Raises:
             UsageError: the agent has no file in a project.
+            Problem: there is no home, or no directory that this runs in.
         """
         if in_project and not self.project:
             raise UsageError(f"{self.title} has no configuration in a project")
         user = self.mac if self.mac and sys.platform == "darwin" else self.user
-        path = os.path.join(os.getcwd(), self.project) if in_project else _expanded(user)
+        path = os.path.join(_here(), self.project) if in_project else _expanded(user)
         if self.title == "opencode" and not os.path.lexists(path) and os.path.lexists(path + "c"):
             return path + "c"  # it reads .jsonc as well
         return path
@@ -86,7 +92,15 @@ def _expanded(path: str) -> str:
         named = os.environ.get(found[1], "")
         return named if os.path.isabs(named) else found[2]
 
-    return os.path.expanduser(re.sub(r"\$\{(\w+):-(.*?)\}", value, path))
+    path = re.sub(r"\$\{(\w+):-(.*?)\}", value, path)
+    return path if os.path.isabs(path) else userfile.home() + path.removeprefix("~")
+
+
+def _here() -> str:
+    try:
+        return os.getcwd()
+    except FileNotFoundError:
+        raise Problem("the directory that you are in was deleted; go to another first") from None
 
 
 # The variables are documented, or else read in the agent's source as named.
@@ -164,6 +178,7 @@ AGENTS = {
         (),
         {"type": "streamable-http"},
         format=YAML,
+        private=True,
     ),
 }
 
@@ -181,20 +196,36 @@ def _is_ours(url: object, config: Config) -> bool:
     return here and parts.scheme == "http" and parts.path.rstrip("/").endswith("/mcp")
 
 
-def _url_key(agent: Agent, entry: object, config: Config) -> str:
-    """Return the key under which *entry* has a URL of ours, or ""."""
-    keys = (agent.url_key, "url", "serverUrl", "httpUrl")
-    has = entry if isinstance(entry, Mapping) else {}
-    return next((key for key in keys if _is_ours(has.get(key), config)), "")
+def _url(agent: Agent, entry: object, config: Config) -> str:
+    """Return the URL of ours that *entry* has, or ""."""
+    url = entry.get(agent.url_key) if isinstance(entry, Mapping) else None
+    return str(url) if _is_ours(url, config) else ""
+
+
+def _foreign(agent: Agent, entry: Any) -> list[str]:
+    """Return the keys of *entry*, which has an URL of ours, that we do not write, or not so."""
+    if agent.private:
+        return []
+    return [k for k, v in entry.items() if k != agent.url_key and agent.extra.get(k) != v]
 
 
 def _state(agent: Agent, entry: object, url: str, config: Config) -> str:
     if entry is None:
         return "no"
-    found = _url_key(agent, entry, config)
-    if not (found and isinstance(entry, Mapping)):
-        return "another server"
-    return "yes" if entry[found] == url or "LLMENV_" in entry[found] else "old URL"
+    found = _url(agent, entry, config)
+    if found == url or "LLMENV_" in found:
+        return "yes"
+    return "old URL" if found and not _foreign(agent, entry) else "another server"
+
+
+def _stale(agent: Agent, name: str, entry: object, config: Config) -> bool:
+    """True when *entry* is ours but for its *name*, which is not a service's any more."""
+    if not isinstance(entry, Mapping) or any(name == one.name for one in config.services):
+        return False
+    urls = [config.url(service) for service in config.services]
+    if name == ensure.DEFAULT_NAME:
+        urls.append(f"http://{ensure.DEFAULT_BIND}/mcp")
+    return any(dict(entry) == {**agent.extra, agent.url_key: url} for url in urls)
 
 
 def merged(agent: Agent, text: str | None, config: Config) -> str:
@@ -203,19 +234,19 @@ def merged(agent: Agent, text: str | None, config: Config) -> str:
     Raises:
         Unreadable: *text* is broken, or has an entry of a service's name that is not ours.
     """
+    text = _dropped(agent, text, lambda name, entry: _stale(agent, name, entry, config))
     for service in config.services:
         url = config.url(service)
         keys, entries = agent.entries(text or "")
         entry = entries.get(service.name)
         state = _state(agent, entry, url, config)
         if state == "another server":
-            raise Unreadable(f"{service.name} in it is another server: rename that or the service")
+            raise _refusal(agent, service.name, entry, config)
         if state == "no":
             entry = {**agent.extra, agent.url_key: url}
             text = agent.format.put(text, (*keys, service.name), entry)
         elif state == "old URL":
-            path = (*keys, service.name, _url_key(agent, entry, config))
-            text = agent.format.put(text, path, url)
+            text = agent.format.put(text, (*keys, service.name, agent.url_key), url)
     return text or ""
 
 
@@ -223,14 +254,41 @@ def removed(agent: Agent, text: str | None, config: Config) -> str | None:
     """Return *text* without the services of *config*; None when nothing but them made the file.
 
     Raises:
-        Unreadable: *text* is broken.
+        Unreadable: *text* is broken, or an entry with an URL of ours has more than we write.
     """
-    for service in reversed(config.services):  # what was put last goes first
+    entries = agent.entries(text or "")[1]
+    for service in config.services:
+        entry = entries.get(service.name)
+        if _url(agent, entry, config) and _foreign(agent, entry):
+            raise _refusal(agent, service.name, entry, config)
+    return _without(agent, text, config)
+
+
+def _without(agent: Agent, text: str | None, config: Config) -> str | None:
+    names = {service.name for service in config.services}
+
+    def ours(name: str, entry: Any) -> bool:
+        if name in names:
+            return bool(_url(agent, entry, config)) and not _foreign(agent, entry)
+        return _stale(agent, name, entry, config)
+
+    return _dropped(agent, text, ours)
+
+
+def _dropped(agent: Agent, text: str | None, ours: Callable[[str, Any], bool]) -> str | None:
+    """Return *text* without the entries that are *ours*; what was put last goes first."""
+    keys, entries = agent.entries(text or "")
+    for name in reversed([name for name, entry in entries.items() if ours(name, entry)]):
         if text is not None:
-            keys, entries = agent.entries(text)
-            if _url_key(agent, entries.get(service.name), config):
-                text = agent.format.drop(text, (*keys, service.name))
+            text = agent.format.drop(text, (*keys, name))
     return text
+
+
+def _refusal(agent: Agent, name: str, entry: Any, config: Config) -> Unreadable:
+    if not _url(agent, entry, config):
+        return Unreadable(f"{name} in it is another server: rename that or the service")
+    more = ", ".join(_foreign(agent, entry))
+    return Unreadable(f"{name} in it is not as llmenv writes it ({more}): edit that by hand")
 
 
 @contextlib.contextmanager
@@ -264,21 +322,22 @@ def client(
 ) -> None:
     """Print the configuration by which an agent uses the services.
 
-    Without AGENT: the agents, their files, and whether the services are in them.
+    Without AGENT: the agents, their files, and whether the services are in them. --write then
+    brings every file up to date that has an old URL.
     """
     if write and remove:
         raise UsageError("--write and --remove exclude each other")
     if agent is None:
-        if write or remove:
+        if remove:
             raise UsageError(f"which agent? there is: {', '.join(AGENTS)}")
-        _print_agents(ensure.load_config(), project)
+        (_update if write else _print_agents)(ensure.load_config(), project)
         return
     if agent not in AGENTS:
         raise UsageError(f"no agent {printable(agent, 80)!r}; there is: {', '.join(AGENTS)}")
     row = AGENTS[agent]
     path = row.path(project)
     if write or remove:
-        _edit(path, row, removed if remove else merged)
+        _edit(path, row, removed if remove else merged, ensure.load_config())
     else:
         print(merged(row, None, ensure.load_config()), end="")
         again = f"llmenv client {agent} --write{' --project' * project}"
@@ -286,41 +345,78 @@ def client(
 
 
 def _edit(
-    path: str, agent: Agent, change: Callable[[Agent, str | None, Config], str | None]
+    path: str,
+    agent: Agent,
+    change: Callable[[Agent, str | None, Config], str | None],
+    config: Config,
 ) -> None:
-    config = ensure.load_config()
     old = userfile.load(path)
     with _naming(path):
         mark, text = _decoded(old)
-        changed = change(agent, text, config)
-    new = None if changed is None else mark + changed.encode()
+        changed, original = change(agent, text, config), _without(agent, text, config)
+    new, original_bytes = (
+        None if one is None else mark + one.encode() for one in (changed, original)
+    )
     if new == old:
         state = "has nothing of ours" if change is removed else "is up to date"
         print(f"{printable(path)} {state}; nothing was changed")
         return
-    backup = None
-    if new is not None:
-        backup = userfile.replace(path, old, new, mode=0o600)
-    elif old is not None:
-        userfile.remove(path, old)
+    backup = userfile.replace(path, old, new, original=original_bytes, mode=0o600)
     print(userfile.diff(path, old, new), end="")
-    kept = f", as it was: {printable(backup)}" if backup else ""
+    kept = f" (backup: {printable(backup)})" if backup else ""
     print(f"{'removed' if new is None else 'wrote'} {printable(path)}{kept}")
+
+
+def _update(config: Config, in_project: bool) -> None:
+    """Write each file that has an old entry of ours; one that cannot be does not keep the others.
+
+    The exit status is 1 then.
+    """
+    found = failed = False
+    for path, agent in _files(in_project).values():
+        try:
+            entries = _entries(path, agent)
+            if _outdated(agent, entries, config):
+                found = True
+                _edit(path, agent, merged, config)
+        except Problem as problem:
+            print(f"llmenv: {problem}", file=sys.stderr)
+            failed = True
+    if failed:
+        raise typer.Exit(1)
+    if not found:
+        print("no agent has an old URL of ours; nothing was changed")
+
+
+def _outdated(agent: Agent, entries: Mapping[str, Any], config: Config) -> bool:
+    states = (_state(agent, entries.get(s.name), config.url(s), config) for s in config.services)
+    stale = (_stale(agent, name, entry, config) for name, entry in entries.items())
+    return "old URL" in states or any(stale)
+
+
+def _files(in_project: bool) -> dict[str, tuple[str, Agent]]:
+    return {
+        name: (agent.path(in_project), agent)
+        for name, agent in AGENTS.items()
+        if agent.project or not in_project
+    }
+
+
+def _entries(path: str, agent: Agent) -> Mapping[str, Any]:
+    with _naming(path):
+        return agent.entries(_decoded(userfile.load(path))[1] or "")[1]
 
 
 def _print_agents(config: Config, in_project: bool) -> None:
     table = Table("agent", "file", "has our servers", box=None, pad_edge=False)
-    for name, agent in AGENTS.items():
-        if agent.project or not in_project:
-            path = agent.path(in_project)
-            table.add_row(name, printable(path), _summary(path, agent, config))
+    for name, (path, agent) in _files(in_project).items():
+        table.add_row(name, printable(path), _summary(path, agent, config))
     Console(width=1000, highlight=False, markup=False).print(table)
 
 
 def _summary(path: str, agent: Agent, config: Config) -> str:
     try:
-        with _naming(path):
-            entries = agent.entries(_decoded(userfile.load(path))[1] or "")[1]
+        entries = _entries(path, agent)
     except Problem as problem:
         return str(problem).removesuffix("; nothing was changed")
     states = {

@@ -138,7 +138,7 @@ def _hooks() -> Iterator[Finding]:
     """Find the lines in rc files that bring the hook, and whether what they source is current."""
     found = False
     for shell in render.QUOTE:
-        for path in _rc_files(shell):
+        for path in install.startup_files(shell):
             content = userfile.load(path) or b""
             block, line = install.has_block(content), install.has_eval(content)
             if not (block or line):
@@ -158,15 +158,6 @@ def _hooks() -> Iterator[Finding]:
                 yield Finding("hook", "ok", f"{where}, llmenv {ensure.__version__}")
     if not found:
         yield Finding("hook", "warn", "in no rc file of bash, zsh or fish", "llmenv install")
-
-
-def _rc_files(shell: str) -> list[str]:
-    paths = install.rc_files(shell)
-    if shell == "bash":
-        paths += [os.path.expanduser(f"~/{name}") for name in (".bash_profile", ".profile")]
-    elif shell == "fish":
-        paths.append(os.path.join(os.path.dirname(paths[0]), "..", "config.fish"))
-    return list(dict.fromkeys(map(os.path.normpath, paths)))
 
 
 def _current(shell: str) -> bytes | None:

@@ -91,6 +91,7 @@ CONFIG_FAIL = "config.toml.fail"
 DEFAULT_NAME = "mcp-proxy"
 DEFAULT_COMMAND = ["icm", "serve"]
 DEFAULT_BIND = "127.0.0.1:7878"
+FIRST_URL = "LLMENV_MCP_URL"  # where shells find the first service
 DEFAULT_TIMEOUT_S = 10.0
 START_TIMEOUT_S = 60.0
 HUNG_S = 2.0  # a daemon past its start must be silent this long before it is ended
@@ -98,6 +99,8 @@ DEEP_TIMEOUT_S = 3.0
 DEEP_EVERY_S = 55.0  # the hook asks every 60 s; a shell that asks a little early still counts
 LONGEST_PAUSE_S = 300.0
 LOG_BYTES = 1 << 20
+FLOOD_S = 10.0
+FORKED_S = 5.0  # for a daemon that forked, and let go of all we know it by, to bind
 RECORD_BYTES = 256
 
 # What the daemon gets of the environment of whichever shell happened to be first.
@@ -225,12 +228,8 @@ class Files:
         self.fail = base + ".fail"
         self.log = base + ".log"
         self.old_log = base + ".log.1"
-        if locks is None:
-            # Where there are no locks, `_with_locks` has put them elsewhere and left a link.
-            elsewhere = _runtime_directory()
-            moved = os.path.join(elsewhere or "", self.stem + ".life")
-            locks = elsewhere if _target(base + ".life") == moved else None
-        self.locks = locks or self.directory
+        # Where there are no locks, `_with_locks` has put them elsewhere and left a link.
+        self.locks = locks or _moved_to(base + ".life") or self.directory
         self.lock = os.path.join(self.locks, os.path.basename(lockfile_path(self.pid)))
         self.life = os.path.join(self.locks, self.stem + ".life")
 
@@ -239,6 +238,18 @@ def _runtime_directory() -> str | None:
     """Return where locks go when the state directory's file system has none, or None."""
     runtime = os.environ.get("XDG_RUNTIME_DIR", "")
     return os.path.join(runtime, "llmenv") if os.path.isabs(runtime) else None
+
+
+def _moved_to(life: str) -> str | None:
+    """Return the runtime directory, ours if not this shell's, that the link *life* leads to."""
+    directory, name = os.path.split(_target(life) or "")
+    if os.path.basename(directory) != "llmenv" or name != os.path.basename(life):
+        return None
+    try:
+        seen = os.stat(directory)
+    except OSError:
+        return None
+    return directory if seen.st_uid == os.geteuid() and not seen.st_mode & 0o022 else None
 
 
 def _target(path: str) -> str | None:
@@ -347,6 +358,14 @@ class Config:
         return ours == named or (ours.split(".")[0] == named.split(".")[0] and "." not in named)
 
     @property
+    def not_here(self) -> str:
+        """Why nothing is started, where `here` is false."""
+        return (
+            f"services run on {printable(self.server_host or '')} (server_host in"
+            f" {printable(self.path)}), not on this host"
+        )
+
+    @property
     def kept_alive(self) -> list[Service]:
         """The services that run on this host without being asked for by name."""
         return [service for service in self.services if service.autostart] if self.here else []
@@ -357,6 +376,13 @@ class Config:
         if not self.here and self.server_host and _is_local(host):
             host = self.server_host
         return f"http://{f'[{host}]' if ':' in host else host}:{service.port}/mcp"
+
+
+def open_to_others(service: Service) -> str | None:
+    """Return the warning about a *service* that more than this machine can reach, or None."""
+    if _is_local(service.host):
+        return None
+    return f"{service.bind} can be reached by other machines, and nobody is asked for a password"
 
 
 def _reachable(host: str) -> str:
@@ -435,9 +461,12 @@ class _Checker:
             self.wrong(where, "env", 'want strings, e.g. { NAME = "value" }')
         if any("=" in key or not key for key in env):
             self.wrong(where, "env", "a variable's name is not empty and has no =")
+        for key, texts in (("command", command), ("env", [*env.values()])):
+            if any(not _expandable(text) for text in texts):
+                self.wrong(where, key, "a ${ begins a ${NAME}; for the characters write $${")
         cwd = values.get("cwd", "/")
         absolute = isinstance(cwd, str) and (cwd == "~" or cwd.startswith(("/", "~/", "${")))
-        if not absolute or "\0" in cwd:
+        if not absolute or "\0" in cwd or not _expandable(cwd):
             self.wrong(where, "cwd", "want an absolute path in quotes")
         wait = values.get("start_timeout", START_TIMEOUT_S)
         if isinstance(wait, bool) or not isinstance(wait, (int, float)) or not 0 < wait <= 3600:
@@ -470,6 +499,10 @@ class _Checker:
                     self.wrong(where, "bind", f"{service.bind} is the bind of {other.name} too")
                 if variable(other.name) == variable(service.name):
                     self.wrong(where, "", f"shares its variable with {other.name}; rename one")
+            if index and variable(service.name) == FIRST_URL:
+                self.wrong(
+                    f"services.{service.name}", "", f"{FIRST_URL} is the first service's; rename it"
+                )
 
     def wrong(self, table: str, key: str, why: str) -> NoReturn:
         line = self.line(table, key)
@@ -479,19 +512,28 @@ class _Checker:
 
     def line(self, table: str, key: str) -> int | None:
         """Return the number of the line that sets *key* in [*table*], as far as a scan can tell."""
-        header, current, found = f"[{table}]", "", None
+        parts = table.split(".") if table else []
+        wanted = [*parts, key] if key else parts
+        header: list[str] = []
+        found = None
         for number, text in enumerate(self.lines, 1):
             bare = text.split("#")[0].strip()
             if bare.startswith("["):
-                current = bare.replace(" ", "").replace('"', "").replace("'", "")
-                found = number if current == header else found
-            elif (
-                current == (header if table else "")
-                and key
-                and bare.split("=")[0].split(".")[0].strip().strip("\"'") == key
-            ):
+                here = header = _dotted(bare.strip("[]"))
+            elif "=" in bare:
+                here = [*header, *_dotted(bare.split("=")[0])]
+            else:
+                continue
+            if here[: len(wanted)] == wanted:
                 return number
+            if parts and here[: len(parts)] == parts:
+                found = found or number
         return found
+
+
+def _dotted(key: str) -> list[str]:
+    """Return the parts of a TOML key, as far as a scan can tell."""
+    return [part.strip().strip("\"'") for part in key.split(".")]
 
 
 def _strings(value: object) -> bool:
@@ -597,23 +639,34 @@ def expanded(service: Service) -> Service:
     return meant
 
 
+def _references(text: str) -> tuple[str, list[tuple[str, str]]]:
+    """Split *text* at each ${NAME}: what comes first, then each NAME with what follows it.
+
+    `$${` stands for `${`.  A NAME that is not closed is none, and comes back empty.
+    """
+    first, *parts = text.replace("$${", "$\0").split("${")
+    pairs = []
+    for part in parts:
+        name, brace, rest = part.partition("}")
+        pairs.append((name if brace else "", rest.replace("$\0", "${")))
+    return first.replace("$\0", "${"), pairs
+
+
+def _expandable(text: str) -> bool:
+    """True when each `${` in *text* begins a ${NAME} that can be a variable's."""
+    return all(name.isascii() and name.isidentifier() for name, _ in _references(text)[1])
+
+
 def _expand(text: str) -> str:
     """Replace a leading ~/, and each ${NAME}; `$${` stands for `${`, all else for itself."""
     if text == "~" or text.startswith("~/"):
         text = "${HOME}" + text[1:]
-    literal, *parts = text.split("${")
-    done = []
-    for part in parts:
-        if literal.endswith("$"):
-            done.append(literal + "{")
-            literal = part
-            continue
-        name, _, rest = part.partition("}")
+    done, pairs = _references(text)
+    for name, rest in pairs:
         if name not in os.environ:
             raise Problem(f"${{{printable(name, 60)}}} in the config is not set in this shell")
-        done += [literal, os.environ[name]]
-        literal = rest
-    return "".join([*done, literal])
+        done += os.environ[name] + rest
+    return done
 
 
 def command_line(service: Service) -> list[str]:
@@ -681,8 +734,10 @@ def _ask(*argv: str) -> str:
     """Return what a system tool prints: the way of hosts that have no /proc."""
     import subprocess
 
+    # A start time must read the same whatever the zone and the language of who asks.
+    plain = {"PATH": "/usr/bin:/bin:/usr/sbin:/sbin", "TZ": "UTC0", "LC_ALL": "C"}
     try:
-        done = subprocess.run(argv, capture_output=True, check=False, timeout=5)
+        done = subprocess.run(argv, env=plain, capture_output=True, check=False, timeout=5)
     except (OSError, subprocess.SubprocessError):
         return ""
     return done.stdout.decode(errors="replace").strip()
@@ -697,14 +752,20 @@ def has_proc() -> bool:
     return _HAS_PROC
 
 
+def _stat(pid: int) -> list[bytes]:
+    """Return the fields of /proc/PID/stat from the state on; none when it cannot be read."""
+    fields = _proc(pid, "stat").rpartition(b")")[2].split()
+    return fields if len(fields) > 19 else []
+
+
 def _start_time(pid: int) -> str | None:
     """Return when *pid* started, as an opaque word that no later process shares; None: dead.
 
     proc_pid_stat(5): field 3 is the state, field 22 the start in clock ticks since boot.
     """
     if has_proc():
-        fields = _proc(pid, "stat").rpartition(b")")[2].split()
-        return fields[19].decode() if len(fields) > 19 and fields[0] not in b"ZXx" else None
+        fields = _stat(pid)
+        return fields[19].decode() if fields and fields[0] not in b"ZXx" else None
     words = _ask("ps", "-o", "state=,lstart=", "-p", str(pid)).split()
     return "_".join(words[1:]) if words and words[0][0] != "Z" else None
 
@@ -730,7 +791,8 @@ def is_alive(pid: int) -> bool | None:
     except ProcessLookupError:
         return False
     except PermissionError:
-        pass
+        # Somebody else's; with hidepid, proc(5), not even its state can be read.
+        return not (has_proc() and _stat(pid) and _start_time(pid) is None)
     except OSError:
         return None
     return not (has_proc() and _start_time(pid) is None)
@@ -783,9 +845,13 @@ class Identity:
 
     def lives(self) -> bool | None:
         """True or False within our realm, None for a record of another one."""
-        if self.realm[:2] != realm()[:2]:
-            return None
-        return _start_time(self.pid) == self.start
+        return _start_time(self.pid) == self.start if self.realm == realm() else None
+
+    @property
+    def shares_our_net(self) -> bool:
+        """True when what it listens on can be reached from here."""
+        boot, _, net = realm()
+        return (self.realm[0], self.realm[2]) == (boot, net)
 
 
 def read_record(life: str) -> Identity | None:
@@ -803,8 +869,8 @@ def _processes() -> dict[int, int]:
         return {int(pid): int(parent) for pid, parent in map(str.split, lines)}
     found = {}
     for pid in _pids():
-        fields = _proc(pid, "stat").rpartition(b")")[2].split()
-        if len(fields) > 1:
+        fields = _stat(pid)
+        if fields:
             found[pid] = int(fields[1])
     return found
 
@@ -916,29 +982,43 @@ def find_listener(service: Service, likely: int | None = None) -> Listener | Non
     that socket open is found among its descriptors.
     """
     if not has_proc():
-        pid = _ask("lsof", "-nP", "-t", f"-iTCP:{service.port}", "-sTCP:LISTEN").split()
-        if not pid:
+        pids = _ask("lsof", "-nP", "-t", f"-iTCP:{service.port}", "-sTCP:LISTEN").split()
+        if not pids:
             return None
-        uid, _, command = _ask("ps", "-o", "uid=,command=", "-p", pid[0]).partition(" ")
-        return Listener(int(uid), int(pid[0]), command.split()) if uid.isdigit() else None
+        owner, _, command = _ask("ps", "-o", "uid=,command=", "-p", pids[0]).partition(" ")
+        return Listener(int(owner), int(pids[0]), command.split()) if owner.isdigit() else None
+    seen = []
     for table in ("tcp", "tcp6"):
         for line in _proc("net", table).decode().splitlines()[1:]:
             words = line.split()
             address, _, port = words[1].partition(":")
-            if words[3] == "0A" and int(port, 16) == service.port and _covers(address, service):
-                return _with_pid(int(words[7]), words[9], likely)
-    return None
+            if words[3] == "0A" and int(port, 16) == service.port:
+                closeness = _covers(address, service)
+                if closeness is not None:
+                    seen.append((closeness, int(words[7]), words[9]))
+    if not seen:
+        return None
+    _, uid, inode = min(seen)
+    return _with_pid(uid, inode, likely)
 
 
-def _covers(address: str, service: Service) -> bool:
-    """True when a listener on *address*, as /proc/net/tcp writes it, gets *service*'s connects."""
-    family = _socket.AF_INET6 if ":" in service.host else _socket.AF_INET
-    wanted = _socket.inet_pton(family, _reachable(service.host))
+def _covers(address: str, service: Service) -> int | None:
+    """Return how closely a listener on *address*, as /proc/net/tcp writes it, fits *service*.
+
+    0: it has the very address; 1 or 2: it gets connects to it by a wildcard; None: it gets none.
+    """
+    wanted = _socket.inet_pton(
+        _socket.AF_INET6 if ":" in service.host else _socket.AF_INET, _reachable(service.host)
+    )
     swap = sys.byteorder == "little"
     groups = [bytes.fromhex(address[at : at + 8]) for at in range(0, len(address), 8)]
     listened = b"".join(group[::-1] if swap else group for group in groups)
-    mapped = b"\0" * 10 + b"\xff\xff" + wanted
-    return listened in (wanted, mapped) or not any(listened)
+    mapped = b"\0" * 10 + b"\xff\xff"
+    if listened in (wanted, mapped + wanted):
+        return 0
+    if any(listened.removeprefix(mapped)) or len(listened) < len(wanted):
+        return None
+    return 1 if len(listened) == len(wanted) else 2
 
 
 def _with_pid(uid: int, inode: str, likely: int | None) -> Listener:
@@ -1164,25 +1244,37 @@ def _take_lifetime_lock(files: Files) -> int:
     Raises:
         NotYet: an earlier daemon still holds it.
     """
-    first = _open_ours(files.life, os.O_RDWR | os.O_CREAT)
-    try:
-        try:
-            # Away from the low numbers, which a wrapper script may use for its own files.
-            fd: int = fcntl.fcntl(first, fcntl.F_DUPFD_CLOEXEC, 10)
-        except OSError:
-            fd = os.dup(first)
-    finally:
-        os.close(first)
-    for _ in range(20):
-        # Others hold it shared for microseconds, to look.
-        if _flock(fd, fcntl.LOCK_EX) and _still_at(fd, files.life):
-            return fd
-        time.sleep(0.005)
-    os.close(fd)
+    for _ in range(2):
+        fd = _open_high(files.life)
+        for _ in range(20):
+            # Others hold it shared for microseconds, to look.
+            if _flock(fd, fcntl.LOCK_EX) and _still_at(fd, files.life):
+                return fd
+            time.sleep(0.005)
+        if _flock(fd, fcntl.LOCK_SH):
+            # Only lookers do, and one of them was suspended as it looked. No daemon has this file,
+            # and nobody else may start one, so that it can make way for a new one.
+            _remove(files.life)
+        os.close(fd)
     raise NotYet("an earlier daemon is still going down; try again")
 
 
+def _open_high(path: str) -> int:
+    """Open a file of ours away from the low numbers, which a wrapper script may use for its own."""
+    first = _open_ours(path, os.O_RDWR | os.O_CREAT)
+    try:
+        fd: int = fcntl.fcntl(first, fcntl.F_DUPFD_CLOEXEC, 10)
+    except OSError:
+        fd = os.dup(first)
+    finally:
+        os.close(first)
+    return fd
+
+
 # --- looking ------------------------------------------------------------------------------------
+
+
+ANOTHER_REALMS = "another realm's"
 
 
 class Sight:
@@ -1219,15 +1311,15 @@ def look(service: Service, files: Files) -> Sight:
     if held or lives:
         if record and lives and record.digest != service.digest:
             return Sight("changed", record.pid, detail=record.bind)
+        pid = record.pid if record and lives else None
+        if record and lives is None:
+            shared = record.shares_our_net and probe(service.host, service.port)
+            return Sight("up", detail=ANOTHER_REALMS) if shared else Sight("elsewhere")
         if probe(service.host, service.port):
-            if record is None and (stranger := _beside_the_holders(service, files)):
-                return stranger
-            whose = "another realm's" if record and lives is None else ""
-            return Sight("up", record.pid if record and lives else None, detail=whose)
-        # A record that was destroyed names nobody: then it is who holds the lock.
-        if lives is None if record else has_proc() and not _holders(files.life):
-            return Sight("elsewhere")
-        return Sight("starting", record.pid if record and lives else None, _silence(record, files))
+            return _beside_a_living_one(service, files, pid) or Sight("up", pid)
+        if record is None and has_proc() and not _holders(files.life):
+            return Sight("elsewhere")  # its record is destroyed, and who holds it not to be seen
+        return Sight("starting", pid, _silence(pid, files))
     bare = _bare_pid(files, record)
     if probe(service.host, service.port):
         return _who_answers(service, bare)
@@ -1236,47 +1328,78 @@ def look(service: Service, files: Files) -> Sight:
     return Sight("down")
 
 
-def _beside_the_holders(service: Service, files: Files) -> Sight | None:
-    """Return what to make of a listener that is seen to be no holder of the lock, or None."""
-    who = find_listener(service)
-    holders = _holders(files.life)
-    if who is None or who.pid is None or who.pid in _descendants(holders):
+def _beside_a_living_one(service: Service, files: Files, pid: int | None) -> Sight | None:
+    """Return what to make of a listener that is seen to be none of the living daemon's, or None.
+
+    *pid* is the daemon's, or None when no record names it.
+    """
+    if pid and not has_proc() and _published(files) == pid:
+        return None  # seen when it was published; to ask again would take a program each time
+    who = find_listener(service, _proved_pid(files) or pid)
+    if who is None or _may_serve_for(who, pid, files):
         return None
-    return _who_answers(service, None) if holders else Sight("elsewhere")
+    if pid is None and has_proc() and not _holders(files.life):
+        return Sight("elsewhere")
+    return _who_answers(service, None)
 
 
-def _silence(record: Identity | None, files: Files) -> float:
-    """Return for how many seconds a silent daemon may already have been up."""
-    if record is None:
-        return time.time() - os.stat(files.life).st_mtime
-    if record.lives():
-        age = _age(record.pid)
-    else:
-        # Its leader is dead, and somebody keeps the lock: a daemon that forked and is on its way
-        # to the port, or what is left of an old one.
-        age = min((_age(pid) or 0.0 for pid in _holders(files.life)), default=None)
-    return START_TIMEOUT_S if age is None else age
+def _may_serve_for(who: Listener, leader: int | None, files: Files) -> bool:
+    """True when *who* is of the living daemon *leader*, or nothing is seen that speaks against it.
+
+    A listener of root's whose pid cannot be seen may be one that root keeps for it, as Docker does.
+    """
+    if who.pid is None:
+        return who.uid in (0, os.getuid())
+    return who.uid == os.getuid() and _is_of(who.pid, leader, files)
+
+
+def _is_of(pid: int | None, leader: int | None, files: Files) -> bool:
+    """True when *pid* is the daemon *leader*, or one of its family, or holds the lifetime lock."""
+    if pid is None or pid == leader:
+        return pid is not None
+    if any(_same_file(path, files.life) for path, _ in _descriptors(pid)):
+        return True
+    return pid in _descendants(_holders(files.life) | ({leader} if leader else set()))
+
+
+def _silence(pid: int | None, files: Files) -> float:
+    """Return for how many seconds a silent daemon may already have been up.
+
+    Its leader *pid* may be dead, or its record destroyed: then it is who keeps the lock, be it a
+    daemon that forked and is on its way to the port, or what is left of an old one.
+    """
+    ages = [_age(one) for one in ([pid] if pid else _holders(files.life))]
+    return min((age for age in ages if age is not None), default=START_TIMEOUT_S)
+
+
+def _published(files: Files) -> int | None:
+    """Return the pid in the pidfile, or None when there is none, or none to be had."""
+    try:
+        return read_pidfile(files.pid)
+    except (Problem, OSError):
+        return None
 
 
 def _bare_pid(files: Files, record: Identity | None) -> int | None:
     """Return the live pid of a pidfile that another program or a hand wrote, or None."""
+    pid = _published(files)
+    if pid is None or (record and record.pid == pid):
+        return None
     try:
-        pid = read_pidfile(files.pid)
-        if pid is None or (record and record.pid == pid):
-            return None
         return pid if _older_than(pid, os.stat(files.pid).st_mtime) else None
-    except (Problem, OSError):
+    except OSError:
         return None
 
 
 def _who_answers(service: Service, bare: int | None) -> Sight:
     who = find_listener(service, bare)
-    if bare and (who is None or who.pid is None or who.pid in _descendants({bare})):
-        return Sight("up", bare)
-    if who and who.uid == os.getuid() and who.runs(service):
-        return Sight("adopted", who.pid)
-    if who and who.uid == 0 and os.getuid() != 0:
+    if who and who.uid == 0 != os.getuid():
         return Sight("up", detail="root's")  # root could take anything of ours anyway
+    ours = who is None or who.uid == os.getuid()
+    if bare and ours and (who is None or who.pid is None or who.pid in _descendants({bare})):
+        return Sight("up", bare)
+    if who and ours and who.runs(service):
+        return Sight("adopted", who.pid)
     return Sight("taken", detail=str(who) if who else "a process that we cannot see")
 
 
@@ -1300,11 +1423,11 @@ def is_stopped(files: Files) -> bool:
 def _publish(service: Service, files: Files, pid: int | None) -> int | None:
     """Write down who serves, under the start lock, and return its pid.
 
-    *pid* is who is believed to serve; a wrapper's worker that listens in its place is named
-    instead, and so is a worker that outlived its wrapper.
+    *pid* is who was seen to serve; a wrapper's worker that listens in its place is named instead,
+    and so is a worker that outlived its wrapper.
     """
     who = find_listener(service, pid)
-    if who and who.pid and who.uid == os.getuid():
+    if who and who.uid == os.getuid() and (_is_of(who.pid, pid, files) or who.runs(service)):
         pid = who.pid
     if pid is None:
         _remove(files.pid)
@@ -1347,20 +1470,15 @@ def _record(files: Files, identity: Identity) -> None:
 
 def _tidy(files: Files, sight: Sight) -> bool:
     """True when all that is published about a running service is true."""
-    if sight.detail:
-        return True  # nothing of ours to publish
+    if sight.detail:  # nothing of ours to publish
+        return sight.detail == ANOTHER_REALMS or not os.path.lexists(files.pid)
     if os.path.lexists(files.lock) or os.path.lexists(files.fail) or _log_is_long(files):
         return False
-    try:
-        written = read_pidfile(files.pid)
-    except (OSError, Problem):
-        return False
-    if has_proc():
-        proved = _proved_pid(files)
-        if proved is None and sight.pid is not None and _proof(sight.pid, files):
-            return False  # shells could prove it, had they the link
-        return written is not None and written == (proved or sight.pid)
-    return written is not None and written == sight.pid
+    proved = _proved_pid(files) if has_proc() else None
+    if has_proc() and proved is None and sight.pid is not None and _proof(sight.pid, files):
+        return False  # shells could prove it, had they the link
+    written = _published(files)
+    return written is not None and written == (proved or sight.pid)
 
 
 def _log_is_long(files: Files) -> bool:
@@ -1374,24 +1492,60 @@ def _cut_log(files: Files) -> None:
     """Move a long log's newest 1 MiB to NAME.log.1; what comes in while that is done is lost.
 
     The file stays the one that the daemon appends to, so that it can be cut while it is written.
+    One cuts at a time: it holds a flock on the log.
     """
     if not _log_is_long(files):
         return
-    source = _open_ours(files.log, os.O_RDWR)
+    log = _open_ours(files.log, os.O_RDWR)
     try:
-        end = os.fstat(source).st_size
-        data = os.pread(source, LOG_BYTES, max(0, end - LOG_BYTES))
-        _remove(files.old_log)
-        copy = _open_ours(files.old_log, os.O_WRONLY | os.O_CREAT | os.O_EXCL)
-        try:
-            _write_all(copy, data)
-            data = os.pread(source, LOG_BYTES, end)
-            _write_all(copy, data)
-        finally:
-            os.ftruncate(source, 0)
-            os.close(copy)
+        if _flock(log, fcntl.LOCK_EX):
+            _cut(log, files)
+    except _NoLocks:
+        _cut(log, files)
     finally:
-        os.close(source)
+        os.close(log)
+
+
+def _cut(log: int, files: Files) -> None:
+    size = os.fstat(log).st_size
+    newest = os.pread(log, LOG_BYTES, max(0, size - LOG_BYTES))
+    try:
+        _replace(files.old_log, newest)
+    except OSError:
+        # A full disk has room again once the log is empty.
+        os.ftruncate(log, 0)
+        _replace(files.old_log, newest)
+        return
+    late = os.pread(log, LOG_BYTES, size)
+    if late:
+        fd = _open_ours(files.old_log, os.O_WRONLY | os.O_APPEND)
+        try:
+            _write_all(fd, late)
+        finally:
+            os.close(fd)
+    os.ftruncate(log, 0)
+
+
+def _stay_while_flooded(files: Files, began_ns: int) -> None:
+    """Keep the log short for as long as it takes more than 1 MiB in FLOOD_S seconds.
+
+    Only after a cut that this run, which *began_ns* is the start of, had to make, and only one
+    process at a time: no process of ours stays behind for a daemon that behaves.
+    """
+    if (_modified(files.old_log) or 0) < began_ns:
+        return
+    log = _open_ours(files.log, os.O_RDWR)
+    try:
+        calm_at = time.monotonic() + FLOOD_S
+        while _flock(log, fcntl.LOCK_EX) and _still_at(log, files.log) and _life_held(files):
+            if os.fstat(log).st_size > LOG_BYTES:
+                _cut(log, files)
+                calm_at = time.monotonic() + FLOOD_S
+            if time.monotonic() > calm_at:
+                return
+            time.sleep(0.02)
+    finally:
+        os.close(log)
 
 
 def _log_tail(files: Files, offset: int) -> str:
@@ -1553,10 +1707,8 @@ def spawn_mcp_proxy(bind: str) -> int:
 
 def _in_our_realm(work: Callable[[Files], Result], shared: Files, suffixed: Files) -> Result:
     """Do *work* with the files that are this realm's, and where its locks can be."""
-    if os.path.lexists(suffixed.life):
-        record = read_record(suffixed.life)
-        if _life_held(suffixed) or (record and record.lives()):
-            return _with_locks(work, suffixed)
+    if os.path.lexists(suffixed.life) and _alive_here(suffixed):
+        return _with_locks(work, suffixed)
     try:
         return _with_locks(work, shared)
     except _Elsewhere:
@@ -1570,24 +1722,50 @@ def _in_our_realm(work: Callable[[Files], Result], shared: Files, suffixed: File
         ) from None
 
 
+def _alive_here(files: Files) -> bool:
+    """True when a daemon is seen to live by *files*."""
+    record = read_record(files.life)
+    try:
+        lives = record.lives() if record else False
+        return lives is not None and (lives or _life_held(files))
+    except (OSError, _NoLocks):
+        return False  # what is wrong will be said of the files that are looked at then
+
+
 def _with_locks(work: Callable[[Files], Result], files: Files) -> Result:
+    target = _target(files.life)
+    if target and not os.path.exists(os.path.dirname(target)):
+        _remove(files.life)  # it led to a runtime directory, which went with a session or a boot
     try:
         with _PRIVATE:
             return work(files)
     except _NoLocks:
-        runtime = _runtime_directory()
+        pass
+    runtime = _runtime_directory()
+    try:
         if os.path.lexists(files.lock) and not os.path.getsize(files.lock):
             _remove(files.lock)  # just made, and held by nobody: a holder writes its pid
         if runtime is None or files.locks == runtime:
-            raise Problem(
-                f"{files.stem}: the file system of {printable(files.locks)} has no file locks;"
-                " set XDG_RUNTIME_DIR to a directory that has"
-            ) from None
+            raise _no_locks(files)
         moved = Files(files.pid, runtime)
         with _PRIVATE:
             make_directory(runtime)
             _link(moved.life, files.life)  # where shells look for it, and `Files`
-        return _with_locks(work, moved)
+    except OSError as error:
+        raise Problem(f"{files.stem}: {_cannot_use(error, files)}") from None
+    return _with_locks(work, moved)
+
+
+def _no_locks(files: Files) -> Problem:
+    return Problem(
+        f"{files.stem}: the file system of {printable(files.locks)} has no file locks;"
+        " set XDG_RUNTIME_DIR to a directory that has"
+    )
+
+
+def _cannot_use(error: OSError, files: Files) -> str:
+    place = os.fsdecode(error.filename or files.directory)
+    return f"cannot use {printable(place)}: {error.strerror or error}"
 
 
 class _PrivateUmask:
@@ -1675,6 +1853,7 @@ class _Run:
         self.deep = deep
         self.revive = revive
         self.injected = injected
+        self.theirs: OSError | None = None  # what an injected spawn raised
         self.note = ""
 
     def result(self) -> Result:
@@ -1708,8 +1887,9 @@ class _Run:
                 finally:
                     _release_start_lock(lock, self.files)
         except OSError as error:
-            place = os.fsdecode(error.filename or self.files.directory)
-            self.fail(f"cannot use {printable(place)}: {error.strerror or error}")
+            if error is self.theirs:
+                raise
+            self.fail(_cannot_use(error, self.files))
 
     def accept(self, sight: Sight) -> Result:
         pid = _proved_pid(self.files) or sight.pid
@@ -1728,10 +1908,13 @@ class _Run:
     def may_start(self, sight: Sight) -> None:
         """Raise a Problem when the service is to be left alone for now."""
         if is_stopped(self.files) and not self.revive and sight.state in ("down", "taken"):
-            raise Problem(f"{self.service.name} was stopped; llmenv start {self.service.name}")
+            raise self.was_stopped()
         failure = read_failure(self.files) if self.hook else None
         if failure and failure.pause_left(_attempt_digest(self.service)) > 0:
             raise Problem(failure.message)
+
+    def was_stopped(self) -> Problem:
+        return Problem(f"{self.service.name} was stopped; llmenv start {self.service.name}")
 
     def failed_meanwhile(self, before: int | None) -> bool:
         """True when the one we waited for failed: a queue of others would not fare better."""
@@ -1762,6 +1945,8 @@ class _Run:
 
     def under_lock(self, lock: int, gone: bool) -> Result:
         """Look again, and act on what is seen until the service is up."""
+        if self.revive and is_stopped(self.files):
+            _remove(self.files.alive)
         hung_since: float | None = None
         while True:
             sight = look(self.service, self.files)
@@ -1770,7 +1955,7 @@ class _Run:
                     _end(self.service, self.files)
                     gone = False
                     continue
-                if sight.detail:
+                if sight.detail == ANOTHER_REALMS:
                     return self.accept(sight)
                 return self.published(EnsureOutcome.ALREADY_RUNNING, sight.pid)
             if sight.state == "elsewhere":
@@ -1791,6 +1976,8 @@ class _Run:
                         self.end_hung(sight)
                         hung_since = None
                         continue
+                if is_stopped(self.files):
+                    raise self.was_stopped()
                 self.wait(f"pid {sight.pid or '-'} is still starting")
             else:
                 if sight.state == "bare":
@@ -1813,7 +2000,11 @@ class _Run:
     def start(self, lock: int) -> Result:
         """Take the lifetime lock and spawn; then wait for the port."""
         if self.injected:
-            pid = self.injected()
+            try:
+                pid = self.injected()
+            except OSError as error:
+                self.theirs = error
+                raise
             self.note_garbage()
             write_pidfile_atomic(self.files.pid, pid)
             return Result(EnsureOutcome.SPAWNED, pid)
@@ -1837,7 +2028,8 @@ class _Run:
                 os.pwrite(life, b" " * (RECORD_BYTES - 1) + b"\n", 0)
                 child = _spawn(service, argv, life, log)
             except (OSError, subprocess.SubprocessError) as error:
-                why = error.strerror if isinstance(error, OSError) else str(error)
+                why = error.strerror if isinstance(error, OSError) else None
+                why = why or f"its identity could not be written to {printable(self.files.life)}"
                 if not os.path.isdir(service.cwd):
                     why = f"its cwd {printable(service.cwd)} is no directory"
                 self.fail(f"cannot run {printable(argv[0])}: {why}")
@@ -1847,22 +2039,36 @@ class _Run:
             os.close(life)
         try:
             return self.await_port(child, offset)
+        except OSError as error:
+            raise NotYet(
+                f"{self.service.name}: pid {child.pid} was started, and then: "
+                + _cannot_use(error, self.files)
+            ) from None
         finally:
             child.returncode = child.returncode or 0  # it outlives us: no warning about that
 
     def await_port(self, child: subprocess.Popen[bytes], offset: int) -> Result:
         began = time.monotonic()
+        let_go: float | None = None
         while True:
             status = child.poll()
             if status is not None and not _life_held(self.files):
-                self.fail(self.obituary(status, offset))
+                let_go = let_go or time.monotonic()
+                # `ssh -f` forks and lets go of the lock; the one that goes on binds a little later.
+                if status != 0 or time.monotonic() - let_go >= FORKED_S:
+                    self.fail(self.obituary(status, offset))
             if probe(self.service.host, self.service.port) and self.is_ours(child.pid):
                 break
+            if is_stopped(self.files):
+                _end(self.service, self.files)
+                raise self.was_stopped()
             if time.monotonic() - began >= self.service.start_timeout:
                 _end(self.service, self.files)
                 limit = f"{self.service.start_timeout:.0f} s"
                 self.fail(f"it did not listen on {self.service.bind} within {limit}, and was ended")
             self.wait(f"pid {child.pid} is still starting")
+        warning = open_to_others(self.service)
+        self.note = f"{self.service.name}: {warning}" if warning else self.note
         result = self.published(EnsureOutcome.SPAWNED, child.pid)
         if self.deep and self.child_is_gone():
             self.fail("started afresh, and its stdio server is gone again at once")
@@ -1877,9 +2083,9 @@ class _Run:
     def is_ours(self, leader: int) -> bool:
         """False when a stranger took the port while our daemon was on its way to it."""
         who = find_listener(self.service, leader)
-        if who is None or who.pid is None or who.pid == leader:
-            return who is None or who.uid in (os.getuid(), 0)
-        return who.pid in _holders(self.files.life) or who.pid in _descendants({leader})
+        if who is None or _may_serve_for(who, leader, self.files):
+            return True
+        return who.uid == os.getuid() and who.runs(self.service)
 
     def published(self, outcome: str, pid: int | None) -> Result:
         try:
@@ -1887,8 +2093,7 @@ class _Run:
             self.note_garbage()
             pid = _publish(self.service, self.files, pid)
         except OSError as error:
-            place = printable(os.fsdecode(error.filename or self.files.directory))
-            self.note = f"{self.service.name} runs, but {place}: {error.strerror}"
+            self.note = f"{self.service.name} runs, but {_cannot_use(error, self.files)}"
         return Result(outcome, pid, self.note)
 
     def note_garbage(self) -> None:
@@ -2028,6 +2233,16 @@ def _stop(service: Service, files: Files, deadline: float) -> Result:
     try:
         for directory in {files.directory, files.locks}:
             make_directory(directory)
+        sight = look(service, files)
+        if sight.state == "elsewhere":
+            raise _Elsewhere
+        if sight.detail == ANOTHER_REALMS:
+            raise Problem(
+                f"{service.name} runs in another container that shares"
+                f" {printable(files.directory)}; stop it there"
+            )
+        if sight.state == "starting":
+            _mark_stopped(files)  # for the one that waits for it under the lock
         lock = _take_start_lock(files)
         while lock is None:
             if time.monotonic() >= deadline:
@@ -2036,14 +2251,13 @@ def _stop(service: Service, files: Files, deadline: float) -> Result:
             lock = _take_start_lock(files)
         try:
             # Marked first: a shell that sees it down must not think that it died.
-            os.close(_open_ours(files.life, os.O_RDWR | os.O_CREAT))
-            _link(os.path.basename(files.life), files.alive)
+            _mark_stopped(files)
             ended = _end(service, files)
             if not ended and look(service, files).state in ("up", "adopted"):
                 _remove(files.alive)
                 raise Problem(
-                    f"{service.name}: {find_listener(service)} serves {service.bind}, but was not"
-                    " started by llmenv; stop it yourself"
+                    f"{service.name}: {find_listener(service) or 'a process'} serves"
+                    f" {service.bind}, but was not started by llmenv; stop it yourself"
                 )
             _remove(files.pid)
             _remove(files.fail)
@@ -2051,8 +2265,12 @@ def _stop(service: Service, files: Files, deadline: float) -> Result:
         finally:
             _release_start_lock(lock, files)
     except OSError as error:
-        place = printable(os.fsdecode(error.filename or files.directory))
-        raise Problem(f"{service.name}: cannot use {place}: {error.strerror}") from None
+        raise Problem(f"{service.name}: {_cannot_use(error, files)}") from None
+
+
+def _mark_stopped(files: Files) -> None:
+    os.close(_open_ours(files.life, os.O_RDWR | os.O_CREAT))
+    _link(os.path.basename(files.life), files.alive)
 
 
 def _end(service: Service, files: Files) -> bool:
@@ -2147,8 +2365,9 @@ def inspect(service: Service, state: str) -> Status:
             try:
                 sight = look(service, files)
             except OSError as error:
-                place = printable(os.fsdecode(error.filename or files.directory))
-                raise Problem(f"{service.name}: cannot read {place}: {error.strerror}") from None
+                raise Problem(f"{service.name}: {_cannot_use(error, files)}") from None
+            except _NoLocks:
+                raise _no_locks(files) from None
             if sight.state not in ("down", "elsewhere") or files.stem == service.name:
                 break
     failure = read_failure(files)
@@ -2233,6 +2452,8 @@ class _Arguments:
             if named not in known:
                 have = ", ".join(known) or "none"
                 raise UsageError(f"no service {named} in {printable(config.path)}; have: {have}")
+            if not config.here:
+                raise Problem(config.not_here)
             return [known[named]]
         base = known.get(named or DEFAULT_NAME) or Service(named or DEFAULT_NAME)
         return [
@@ -2266,13 +2487,13 @@ def main(argv: list[str] | None = None) -> int:
         services = arguments.services()
         timeout = arguments.timeout()
         pidfile = arguments.values.get("--pidfile")
-        if pidfile == "":
-            raise UsageError("--pidfile wants a path")
-        state = os.path.dirname(os.path.abspath(pidfile)) if pidfile else state_dir()
+        if pidfile is not None:
+            pidfile = _absolute(pidfile)
+        state = state_dir() if pidfile is None else ""
 
         def run(service: Service) -> Result:
             deep = "--deep" in arguments.switches
-            if pidfile:
+            if pidfile is not None:
                 return ensure_at(service, pidfile, timeout=timeout, deep=deep)
             return ensure(service, state, timeout=timeout, deep=deep)
 
@@ -2282,6 +2503,15 @@ def main(argv: list[str] | None = None) -> int:
         return problem.exit_code
     except KeyboardInterrupt:
         return 130
+
+
+def _absolute(pidfile: str) -> str:
+    if not pidfile:
+        raise UsageError("--pidfile wants a path")
+    try:
+        return os.path.abspath(pidfile)
+    except FileNotFoundError:
+        raise UsageError("this directory is gone: --pidfile wants an absolute path") from None
 
 
 def entry() -> NoReturn:
@@ -2336,30 +2566,47 @@ def _each(services: list[Service], work: Callable[[Service], int]) -> int:
 
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     children = []
+    statuses = set()
     for service in services:
-        child = os.fork()
+        try:
+            child = os.fork()
+        except OSError:
+            statuses.add(work(service))  # no process to be had: one after the other, then
+            continue
         if child == 0:
             status = 1
             try:
                 status = work(service)
+            except KeyboardInterrupt:
+                status = 130
             except BaseException:
                 sys.excepthook(*sys.exc_info())
             finally:
                 os._exit(status)
         children.append(child)
-    statuses = {os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) for child in children}
+    for child in children:
+        status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+        statuses.add(1 if status < 0 else status)
     return next((status for status in (1, 2, 75) if status in statuses), max(statuses, default=0))
 
 
 def _hook_pass(state: str, config: str) -> int:
     """What the prompt hook starts in the background: all services, nobody to wait for it."""
     detach()
-    began = time.time() - 0.01  # the clock of a file's times lags a little behind
+    # Shells compare the config with it, and the next pass the time of this one: from before the
+    # config was read, so that no later change of it goes unseen, but after that of the config,
+    # which a wrong clock may have dated in the future. A file's clock lags a little behind ours.
+    seen_ns = max(time.time_ns() - 10_000_000, (_modified(config) or 0) + 1)
     complaint = os.path.join(state, CONFIG_FAIL)
     try:
         known = load_config(config)
     except UsageError as error:
         make_directory(state)
+        if (_modified(complaint) or 0) > (_modified(config) or 0):
+            # The prompt that asked has told it by now: leave this shell alone for a minute.
+            for name in os.listdir(state):
+                if name.endswith(".life"):
+                    _touch(os.path.join(state, name), seen_ns)
         _write_failure(complaint, str(error), "v1 .")
         return error.exit_code
     _remove(complaint)
@@ -2380,9 +2627,9 @@ def _hook_pass(state: str, config: str) -> int:
             return problem.exit_code
         finally:
             for one in files:
-                # Shells compare the config with it, and the next pass the time of this one: the
-                # time before the config was read, so that no later change of it goes unseen.
-                _touch(one.life, began)
+                _touch(one.life, seen_ns)
+        for one in files:
+            _stay_while_flooded(one, seen_ns)
         return 0
 
     return _each(known.kept_alive, run)
@@ -2393,9 +2640,9 @@ def _deep_is_due(files: list[Files]) -> bool:
     return not passed or not 0 <= min(passed) < DEEP_EVERY_S
 
 
-def _touch(path: str, when: float) -> None:
+def _touch(path: str, when_ns: int) -> None:
     try:
-        os.utime(path, (when, when))
+        os.utime(path, ns=(when_ns, when_ns))
     except OSError:
         return
 

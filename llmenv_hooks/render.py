@@ -60,7 +60,7 @@ def checked(shell: str) -> str:
 def exports(config: ensure.Config) -> list[tuple[str, str]]:
     """Return what shells get of the environment: (variable, URL), the first service's twice."""
     urls = [(ensure.variable(one.name), config.url(one)) for one in config.services]
-    return [("LLMENV_MCP_URL", url) for _, url in urls[:1]] + urls
+    return list(dict([(ensure.FIRST_URL, url) for _, url in urls[:1]] + urls).items())
 
 
 def export(shell: str) -> str:
@@ -204,7 +204,8 @@ def templates() -> str:
 def cached_hook(shell: str) -> bytes:
     """Return `hook(shell)` as bytes, from the cache when nothing that goes into it has changed.
 
-    This runs at every shell start, so a hit imports neither jinja2 nor the config's parser.
+    This runs at every shell start, so a hit imports neither jinja2 nor the config's parser.  A
+    service that other machines can reach is warned about on stderr, at a miss alone.
 
     Raises:
         UsageError: an unknown shell, or a wrong config.
@@ -218,6 +219,10 @@ def cached_hook(shell: str) -> bytes:
     code = os.fsencode(hook(shell))
     if path:
         _write(path, key + code)
+    for service in ensure.load_config().kept_alive:
+        warning = ensure.open_to_others(service)
+        if warning:  # once, since from here on it comes from the cache
+            print(f"llmenv: {service.name}: {warning}", file=sys.stderr)
     return code
 
 

@@ -6,11 +6,21 @@ import contextlib
 import difflib
 import os
 import stat
-from typing import NoReturn
 
+from llmenv_hooks import ensure
 from llmenv_hooks.ensure import Problem, printable
 
-BACKUP_SUFFIX = ".llmenv-backup"
+
+def home() -> str:
+    """Return the user's home directory.
+
+    Raises:
+        Problem: HOME does not say where that is.
+    """
+    path = os.environ.get("HOME", "")
+    if not os.path.isabs(path):
+        raise Problem("cannot tell where your files are: HOME is no absolute path; set HOME")
+    return path
 
 
 def load(path: str) -> bytes | None:
@@ -47,12 +57,24 @@ def _lines(text: bytes) -> list[str]:
     return [*lines, last + " (no newline at the end)"] if last else lines
 
 
-def replace(path: str, old: bytes | None, new: bytes, *, mode: int = 0o644) -> str | None:
+def replace(
+    path: str,
+    old: bytes | None,
+    new: bytes | None,
+    *,
+    original: bytes | None = None,
+    mode: int = 0o644,
+) -> str | None:
     """Put *new* in the place of *old*, which `load` has returned for *path*; return the backup.
 
-    A symbolic link stays one: the file it names is replaced, by a rename.  Owner and mode are
-    kept; *mode* is for a file that was not there.  What it held is kept beside it, with
-    `.llmenv-backup` at its name.  Directories that are missing are made.
+    None stands for no file.  A symbolic link stays one: the file it names is replaced, by a rename.
+    Owner and mode are kept; *mode* is for a file that was not there.  Directories that are missing
+    are made.
+
+    *original* is *old* without what is ours.  The backup is the file as it was before there was
+    anything of ours in it, kept until the file is that again; where nothing in it is the user's,
+    none is needed.  It lies under the state directory: nothing there is anybody else's, and nobody
+    commits it.
 
     Raises:
         Problem: it is read-only, cannot be written, or is not *old* any more; nothing is changed.
@@ -61,41 +83,57 @@ def replace(path: str, old: bytes | None, new: bytes, *, mode: int = 0o644) -> s
     if load(target) != old:
         raise Problem(f"{printable(path)} was changed by another program just now; try again")
     try:
-        return _replace(target, old, new, mode)
+        return _replace(target, old, new, original, mode)
     except OSError as error:
-        _refuse(path, error)
+        raise Problem(f"cannot write {printable(path)}: {error.strerror}") from None
 
 
-def remove(path: str, old: bytes) -> None:
-    """Delete *path*, a file of ours, when it still holds *old*; a link to it is left dangling.
-
-    Raises:
-        Problem: it holds something else, or cannot be deleted.
-    """
-    if load(path) != old:
-        raise Problem(f"{printable(path)} was changed by somebody else; left alone")
-    try:
-        os.unlink(os.path.realpath(path))
-    except OSError as error:
-        _refuse(path, error)
-
-
-def _refuse(path: str, error: OSError) -> NoReturn:
-    raise Problem(f"cannot write {printable(path)}: {error.strerror}") from None
-
-
-def _replace(target: str, old: bytes | None, new: bytes, mode: int) -> str | None:
+def _replace(
+    target: str, old: bytes | None, new: bytes | None, original: bytes | None, mode: int
+) -> str | None:
     if old is None:
-        os.makedirs(os.path.dirname(target), exist_ok=True)
-        write_beside(target, new, mode, None)
+        if new is not None:
+            os.makedirs(os.path.dirname(target), exist_ok=True)
+            write_beside(target, new, mode, None)
         return None
     seen = os.stat(target)
     if not (seen.st_mode & 0o222 and os.access(target, os.W_OK)):
         raise OSError(None, "it is read-only")
-    backup = target + BACKUP_SUFFIX
-    write_beside(backup, old, stat.S_IMODE(seen.st_mode), seen)
-    write_beside(target, new, stat.S_IMODE(seen.st_mode), seen)
+    kept = None if original is None else _keep(target, old, first=original == old)
+    try:
+        if new is None:
+            os.unlink(target)
+        else:
+            write_beside(target, new, stat.S_IMODE(seen.st_mode), seen)
+    finally:
+        if kept is not None and load(kept) == load(target):
+            _delete(kept)
+            kept = None
+    return kept
+
+
+def _backups() -> str:
+    return os.path.join(ensure.state_dir(), "backup")
+
+
+def _keep(target: str, old: bytes, *, first: bool) -> str:
+    """Return the backup of *target*, which is made when it is the *first*, or there is none."""
+    backup = os.path.join(_backups(), target.lstrip("/"))
+    if first or not os.path.lexists(backup):
+        ensure.make_directory(ensure.state_dir())
+        os.makedirs(os.path.dirname(backup), exist_ok=True)
+        write_beside(backup, old, 0o600, None)
     return backup
+
+
+def _delete(backup: str) -> None:
+    """Delete *backup*, and the directories that it leaves empty."""
+    os.unlink(backup)
+    directory = os.path.dirname(backup)
+    with contextlib.suppress(OSError):
+        while directory.startswith(_backups()):
+            os.rmdir(directory)
+            directory = os.path.dirname(directory)
 
 
 def write_beside(target: str, content: bytes, mode: int, like: os.stat_result | None) -> None:

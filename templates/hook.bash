@@ -9,26 +9,22 @@ if [[ $- == *i* && -z ${LLMENV_DISABLE-} ]]; then
 
 {% if services %}
 
-    # At each prompt, with the status as $1: builtin tests alone while all is well. Bash copies a
-    # function each time that it runs it, so what is seldom needed is in others.
-    __llmenv_hook() {
-{% if proc %}
-        # The clock both ways round, since people set SECONDS to time something. The daemon holds
-        # its file open: the link leads to its own descriptor.
-        [[ ${SECONDS:-0} -lt ${__llmenv_due} && ${SECONDS:-0} -ge ${__llmenv_next}-2 && ! {{ config }} -nt {{ services[0].life }}{% for service in services %} && {{ service.proofs[0][0] }} -ef {{ service.life }}{% endfor %} ]] || __llmenv_look
-{% else %}
-        __llmenv_look
-{% endif %}
-        \builtin return "${1-0}"
-    }
+    # What each prompt runs. It is text, and one condition, since to call a function takes bash
+    # longer than these tests. The quotient is 0 for {{ interval }} s after the last start of the helper, and
+    # before it too, for those who set SECONDS to time something. A daemon holds its file open: the
+    # link leads to its own descriptor. A child that has only this, exported, is left alone.
+    __llmenv_before="${__llmenv_prompt-}"
+    # shellcheck disable=SC2016
+    __llmenv_prompt={% filter quote %}[[ __llmenv_status=$? {% if proc %}-eq 0 && $(((${SECONDS:-0} - ${__llmenv_asked:-0}) / {{ interval }})) -eq 0 && {{ services[0].life }} -nt {{ config }}{% for service in services %} && {{ service.proofs[0][0] }} -ef {{ service.life }}{% endfor %}{% else %}-lt 0{% endif %} || -z ${__llmenv_asked-} ]] || __llmenv_hook "${__llmenv_status}" && :{% endfilter %}
 
-    # Look again{% if proc %}, also for those that closed the lock and hold their log, or have this host's files{% endif %}.
-    __llmenv_look() {
-        if [[ ${SECONDS:-0} -lt ${__llmenv_due} && ${SECONDS:-0} -ge ${__llmenv_next}-2 && ! {{ config }} -nt {{ services[0].life }} ]]{% for service in services %} &&
-            {%+ if proc %}[[ {% for link, file in service.proofs %}{{ link }} -ef {{ file }}{% if not loop.last %} || {% endif %}{% endfor %} ]]{% else %}__llmenv_lives {{ service.pid }} {{ service.proofs[0][0] }} {{ service.life }}{% endif %}{% endfor %}; then
-            \builtin return 0
-        fi
-        __llmenv_wake
+
+    # All of the look{% if proc %}: also after a command that failed, and for a daemon that closed the lock and
+    # holds its log, or has this host's own files{% endif %}. The status, $1, is for the next line of PROMPT_COMMAND.
+    __llmenv_hook() {
+        {%+ if not proc %}{ {% endif %}[[ $(((${SECONDS:-0} - __llmenv_asked) / {{ interval }})) -eq 0 && {{ services[0].life }} -nt {{ config }}{% if not proc %} ]]{% endif %}{% for service in services %}{% if proc %} &&
+            ({% for link, file in service.proofs %}{{ link }} -ef {{ file }}{% if not loop.last %} || {% endif %}{% endfor %}){% else %} &&
+            __llmenv_lives {{ service.pid }} {{ service.proofs[0][0] }} {{ service.life }}{% endif %}{% endfor %}{% if proc %} ]]{% else %}; }{% endif %} || __llmenv_wake
+        \builtin return "${1-0}"
     }
 {% if not proc %}
 
@@ -54,14 +50,13 @@ if [[ $- == *i* && -z ${LLMENV_DISABLE-} ]]; then
                 for __llmenv_file in {{ config_fail }}{% for service in services %} {{ service.fail }}{% endfor %}; do
                     if [[ -f ${__llmenv_file} && -r ${__llmenv_file} ]]; then
                         IFS='' \builtin read -r __llmenv_line <"${__llmenv_file}" || \builtin :
-                        __llmenv_tell "${__llmenv_line}"
+                        __llmenv_tell "${__llmenv_line//[[:cntrl:]]/?}"
                     fi
                 done
                 [[ -n ${__llmenv_line} ]] || __llmenv_told=''
-                # Without SECONDS there is no telling how long ago the last one was.
-                if [[ -z ${SECONDS-} || ${SECONDS} -ge ${__llmenv_next} || ${SECONDS} -lt ${__llmenv_next}-2 ]]; then
-                    __llmenv_next=$((${SECONDS:-0} + 2))
-                    __llmenv_due=$((${SECONDS:-0} + {{ interval }}))
+                # One in two seconds. Without SECONDS there is no telling how long ago the last was.
+                if [[ -z ${SECONDS-} || $(((SECONDS - __llmenv_asked) / 2)) -ne 0 ]]; then
+                    __llmenv_asked=${SECONDS:-0}
                     # In a substitution it is no job of this shell, and `$!` stays as it was. The
                     # trap is for the moment until it has left this terminal.
                     __llmenv_line="$(
@@ -82,12 +77,12 @@ if [[ $- == *i* && -z ${LLMENV_DISABLE-} ]]; then
         fi
     }
 
-    __llmenv_due=0 __llmenv_next=0 __llmenv_told=''
+    __llmenv_asked=-{{ interval }} __llmenv_told=''
 
     # Last, as a line or an element of its own, so that what others have there stays as it is.
     # `&& :` hands its status on to the next line, and keeps it from `set -e` and an ERR trap.
     __llmenv_install() {
-        \builtin local IFS=$' \t\n' __llmenv_line=$'\n' __llmenv_flags
+        \builtin local __llmenv_all __llmenv_line=$'\n' __llmenv_flags
         if ((BASH_VERSINFO[0] * 100 + BASH_VERSINFO[1] >= 501)); then
             __llmenv_flags="${PROMPT_COMMAND[*]@a}"
         else
@@ -98,17 +93,30 @@ if [[ $- == *i* && -z ${LLMENV_DISABLE-} ]]; then
             __llmenv_flags="${__llmenv_flags//a/}"
         fi
         # starship keeps the PROMPT_COMMAND that it found in a variable of its own.
-        if [[ " ${PROMPT_COMMAND[*]-} ${precmd_functions[*]-} ${STARSHIP_PROMPT_COMMAND-} " == *[[:space:]\;]__llmenv_hook[[:space:]\;]* ]]; then
-            \builtin return 0
+        \builtin printf -v __llmenv_all ' %s ' "${PROMPT_COMMAND[@]-}" "${precmd_functions[@]-}" "${STARSHIP_PROMPT_COMMAND-}"
+        if [[ ${__llmenv_all} == *[[:space:]\;]__llmenv_hook[[:space:]\;]* ]]; then
+            # Read again, and maybe with other services: each place where it was has the new text.
+            for __llmenv_line in "${!PROMPT_COMMAND[@]}"; do
+                __llmenv_all="${PROMPT_COMMAND[__llmenv_line]}"
+                if [[ -n ${__llmenv_before} && ${__llmenv_all} == *"${__llmenv_before}"* ]]; then
+                    __llmenv_all="${__llmenv_all%%"${__llmenv_before}"*}${__llmenv_prompt}${__llmenv_all#*"${__llmenv_before}"}"
+                    if [[ ${__llmenv_line} == 0 ]]; then
+                        # shellcheck disable=SC2178
+                        PROMPT_COMMAND="${__llmenv_all}"
+                    else
+                        PROMPT_COMMAND[__llmenv_line]="${__llmenv_all}"
+                    fi
+                fi
+            done
         elif [[ -n ${bash_preexec_imported-}${__bp_imported-} ]]; then
             precmd_functions+=(__llmenv_hook)
         elif [[ ${__llmenv_flags} == *r* ]]; then
             \builtin printf 'llmenv: no hook in this shell: PROMPT_COMMAND is readonly\n' >&2
         elif [[ ${__llmenv_flags} == *a* ]]; then
-            PROMPT_COMMAND+=('__llmenv_hook "$?" && :')
+            PROMPT_COMMAND+=("${__llmenv_prompt}")
         else
             # shellcheck disable=SC2128,SC2178
-            PROMPT_COMMAND="${PROMPT_COMMAND:+${PROMPT_COMMAND}${__llmenv_line}}__llmenv_hook \"\$?\" && :"
+            PROMPT_COMMAND="${PROMPT_COMMAND:+${PROMPT_COMMAND}${__llmenv_line}}${__llmenv_prompt}"
         fi
     }
     __llmenv_install

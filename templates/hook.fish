@@ -11,10 +11,10 @@ if status is-interactive; and test -z "$LLMENV_DISABLE"
     function __llmenv_hook --on-event fish_prompt
 {% if proc %}
         # The seconds since boot: the one clock that can be read without a substitution.
-        builtin read -d ' ' -l __llmenv_now __llmenv_rest </proc/uptime
+        builtin read -d ' ' -g __llmenv_now __llmenv_rest </proc/uptime
         # The daemon holds its file open: the link leads to its own descriptor. To fish 3.6 two
-        # files that are both missing are the same, hence the -e. One test is faster than several.
-        and builtin test $__llmenv_now -lt $__llmenv_due -a ! {{ config }} -nt {{ services[0].life }}{% for service in services %} -a -e {{ service.life }} -a {{ service.proofs[0][0] }} -ef {{ service.life }}{% endfor %}
+        # files that are both missing are the same, hence each -e. One test is faster than several.
+        and builtin test $__llmenv_now -lt $__llmenv_due -a {{ services[0].life }} -nt {{ config }}{% for service in services %}{% if not loop.first %} -a -e {{ service.life }}{% endif %} -a {{ service.proofs[0][0] }} -ef {{ service.life }}{% endfor %}
 
         or __llmenv_lives $__llmenv_now
         or __llmenv_wake $__llmenv_now
@@ -29,7 +29,7 @@ if status is-interactive; and test -z "$LLMENV_DISABLE"
 {% if proc %}
     # Are all alive, those too that closed the lock and hold their log, or have this host's files?
     function __llmenv_lives
-        builtin test $argv[1] -lt $__llmenv_due -a ! {{ config }} -nt {{ services[0].life }}
+        builtin test $argv[1] -lt $__llmenv_due -a {{ services[0].life }} -nt {{ config }}
 {% for service in services %}
         and begin
 {% for link, file in service.proofs %}
@@ -54,7 +54,7 @@ if status is-interactive; and test -z "$LLMENV_DISABLE"
             # Looked at first: fish has its say about a redirection that fails.
             if builtin test -f $__llmenv_file -a -r $__llmenv_file
                 builtin read -d \n __llmenv_line <$__llmenv_file
-                __llmenv_tell "$__llmenv_line"
+                __llmenv_tell (builtin string replace -ra '[[:cntrl:]]' '?' -- "$__llmenv_line")
             end
         end
         test -n "$__llmenv_line"

@@ -11,20 +11,12 @@ if [[ -o interactive && -z ${LLMENV_DISABLE-} ]]; then
 {% endfor %}
 {% if services %}
 
-    # At each prompt: conditions alone while all is well.
-    # zsh itself keeps $?, $pipestatus and $_ around it.
+    # At each prompt: one condition while all is well. The clock counts from the last start of the
+    # helper, and both ways, for those who set SECONDS to time something. A daemon holds its file
+    # open: the link leads to its own descriptor. zsh itself keeps $?, $pipestatus and $_ around it.
     __llmenv_hook() {
-        # Both ways round, since people set SECONDS to time something.
-        (( ${SECONDS:-0} < __llmenv_due && ${SECONDS:-0} >= __llmenv_due - {{ interval }} )) &&
-            [[ ! {{ config }} -nt {{ services[0].life }} ]] &&
-{% for service in services %}
-{% if proc %}
-            # The daemon holds this file open: the link leads to its own descriptor.
-            [[ {% for link, file in service.proofs %}{{ link }} -ef {{ file }}{% if not loop.last %} || {% endif %}{% endfor %} ]]{% else %}
-            __llmenv_lives {{ service.pid }} {{ service.proofs[0][0] }} {{ service.life }}{% endif %}{% if loop.last %} ||{% else %} &&{% endif %}
-
-{% endfor %}
-            __llmenv_wake
+        {%+ if not proc %}{ {% endif %}[[ ${SECONDS:-0}-__llmenv_asked -lt {{ interval }} && ${SECONDS:-0}-__llmenv_asked -gt -{{ interval }} && {{ services[0].life }} -nt {{ config }}{% if not proc %} ]]{% endif %}{% for service in services %} &&
+            {%+ if proc %}({% for link, file in service.proofs %}{{ link }} -ef {{ file }}{% if not loop.last %} || {% endif %}{% endfor %}){% else %}__llmenv_lives {{ service.pid }} {{ service.proofs[0][0] }} {{ service.life }}{% endif %}{% endfor %}{% if proc %} ]]{% else %}; }{% endif %} || __llmenv_wake
     }
 {% if not proc %}
 
@@ -47,17 +39,16 @@ if [[ -o interactive && -z ${LLMENV_DISABLE-} ]]; then
         builtin local __llmenv_file __llmenv_line=""
         for __llmenv_file in {{ config_fail }}{% for service in services %} {{ service.fail }}{% endfor %}; do
             if [[ -f $__llmenv_file && -r $__llmenv_file ]]; then
-                IFS="" builtin read -r __llmenv_line <$__llmenv_file
-                __llmenv_tell $__llmenv_line
+                __llmenv_line="$(<$__llmenv_file)"
+                __llmenv_tell "${${__llmenv_line%%$'\n'*}//[[:cntrl:]]/?}"
             fi
         done
         [[ -n $__llmenv_line ]] || __llmenv_told=()
-        # Without SECONDS there is no telling how long ago the last one was.
-        if [[ -n ${SECONDS-} && $SECONDS -lt $__llmenv_next && $SECONDS -ge $__llmenv_next-2 ]]; then
+        # One in two seconds. Without SECONDS there is no telling how long ago the last was.
+        if [[ -n ${SECONDS-} && SECONDS-__llmenv_asked -lt 2 && SECONDS-__llmenv_asked -gt -2 ]]; then
             builtin return 0
         fi
-        __llmenv_next=$(( ${SECONDS:-0} + 2 ))
-        __llmenv_due=$(( ${SECONDS:-0} + {{ interval }} ))
+        __llmenv_asked=${SECONDS:-0}
         # In a substitution it is no job of this shell, and $! stays as it was. The trap, which with
         # posix_traps reaches it, is for the moment until it has left this terminal.
         __llmenv_line="$(
@@ -75,10 +66,14 @@ if [[ -o interactive && -z ${LLMENV_DISABLE-} ]]; then
         fi
     }
 
-    builtin typeset -gF __llmenv_due=0 __llmenv_next=0
+    builtin typeset -gF __llmenv_asked=-{{ interval }}
     builtin typeset -ga __llmenv_told precmd_functions
     __llmenv_told=()
-    precmd_functions=("${(@)precmd_functions:#__llmenv_hook}" __llmenv_hook)
+    if [[ ${(t)precmd_functions} == *readonly* ]]; then
+        builtin print -r -u 2 -- "llmenv: no hook in this shell: precmd_functions is readonly"
+    else
+        precmd_functions=("${(@)precmd_functions:#__llmenv_hook}" __llmenv_hook)
+    fi
 {% endif %}
 fi
 {% endfilter %}

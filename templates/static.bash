@@ -1,8 +1,16 @@
 {## What `llmenv install` has ~/.bashrc source: the hook, for this host, and code that renews it. ##}
 if [[ $- == *i* && -z ${LLMENV_DISABLE-} ]]; then
-    if [[ ${HOSTNAME-} != {{ host }} ]]; then
-        # Another host with the same home, or a new name: what is below need not be right here.
-        [[ ! -x {{ python }} ]] || \builtin eval "$({{ python }} -E -P -m llmenv_hooks hook bash 2>/dev/null)"
+    if [[ ${HOSTNAME-} != {{ host }} && -z ${__llmenv_static-} ]]; then
+        # Another host with the same home, or a new name: what is below need not be right here. Its
+        # first shell has a file made for it.
+        __llmenv_static={{ static }}@${HOSTNAME-}
+        if [[ -r ${__llmenv_static} ]]; then
+            # shellcheck source=/dev/null
+            \builtin . "${__llmenv_static}"
+        elif [[ -x {{ python }} ]]; then
+            \builtin eval "$({{ python }} -E -P -m llmenv_hooks.install bash "${__llmenv_static}" {{ state }} {{ config }} </dev/null 2>/dev/null)"
+        fi
+        \builtin unset -v __llmenv_static
     else
         # Older than what it was made from: have it written anew, for the next shell.
         if [[ -x {{ python }} ]] && [[ {% for file in needed %}! -e {{ file }} || {% endfor %}{% for file in sources %}{{ file }} -nt {{ static }}{% if not loop.last %} || {% endif %}{% endfor %} ]]; then

@@ -1,9 +1,13 @@
 {## What `llmenv install` has fish source: the hook, for this host, and code that renews it. ##}
 if status is-interactive; and test -z "$LLMENV_DISABLE"
-    if test "$hostname" != {{ host }}
-        # Another host with the same home, or a new name: what is below need not be right here.
-        if builtin test -x {{ python }}
-            {{ python }} -E -P -m llmenv_hooks hook fish 2>/dev/null | builtin source
+    if test "$hostname" != {{ host }}; and not set -q __llmenv_static
+        # Another host with the same home, or a new name: what is below need not be right here. Its
+        # first shell has a file made for it.
+        set -l __llmenv_static {{ static }}@$hostname
+        if builtin test -r $__llmenv_static
+            builtin source $__llmenv_static
+        else if builtin test -x {{ python }}
+            {{ python }} -E -P -m llmenv_hooks.install fish $__llmenv_static {{ state }} {{ config }} </dev/null 2>/dev/null | builtin source
         end
     else
         # Older than what it was made from: have it written anew, for the next shell.

@@ -104,6 +104,71 @@ def write(directory: Path, measured_on: dict[str, Any], notes: list[str], table:
     )
 
 
+def publish(root: Path) -> None:
+    """Put the figures of docs/bench.json into the pages that quote them, below *root*."""
+    content = json.loads((root / "docs" / "bench.json").read_text())
+    found = [Row(**row) for row in content["rows"]]
+    for page in PAGES:
+        text = (root / page).read_text()
+        for name, table in tables(found).items():
+            text = _between(f"<!-- figures: {name} -->\n", table, "<!-- end -->", text)
+        (root / page).write_text(text)
+
+
+PAGES = ("README.md", "docs/prompt.md")
+
+
+def tables(found: list[Row]) -> dict[str, str]:
+    """Return the tables that pages quote, in Markdown, by their names."""
+    figure = {(row.section, row.shell, row.variant): row for row in found}
+    shells = [shell for shell in ("bash", "zsh", "fish") if ("prompts", shell, "llmenv") in figure]
+
+    def added(section: str, shell: str, variant: str, scale: int, digits: int) -> str:
+        row = figure.get((section, shell, variant))
+        return f"{row.added * scale:.{digits}f}" if row else "-"
+
+    variants = ("llmenv", "llmenv, 10 services", "direnv")
+    prompts = [
+        [
+            shell,
+            *[added("prompts", shell, name, 1000, 0) for name in variants],
+            _ratio(figure, shell),
+        ]
+        for shell in shells
+    ]
+    starts = [
+        [shell, *[added("starts", shell, name, 1, 1) for name in ("llmenv", "direnv")]]
+        for shell in shells
+    ]
+    parts = [
+        [row.shell, row.variant, f"{row.added:.1f}"]
+        for row in found
+        if row.section == "parts" and row.variant != "an empty loop"
+    ]
+    heads = {
+        "prompts": ["shell", "llmenv, µs", "10 services, µs", "direnv, µs", "direnv / llmenv"],
+        "starts": ["shell", "llmenv, ms", "direnv, ms"],
+        "parts": ["shell", "part", "µs"],
+    }
+    bodies = {"prompts": prompts, "starts": starts, "parts": parts}
+    return {
+        name: "".join(
+            f"| {' | '.join(cells)} |\n" for cells in [head, ["---"] * len(head), *bodies[name]]
+        )
+        for name, head in heads.items()
+    }
+
+
+def _ratio(figure: dict[tuple[str, str, str], Row], shell: str) -> str:
+    row = figure.get(("prompts", shell, "direnv"))
+    return f"{row.ratio:.0f}" if row else "-"
+
+
+def _between(begin: str, middle: str, end: str, text: str) -> str:
+    before, mark, rest = text.partition(begin)
+    return before + mark + middle + end + rest.partition(end)[2] if mark else text
+
+
 # --- the plot -------------------------------------------------------------------------------------
 
 _LEFT, _WIDTH, _LINE = 190, 420, 22

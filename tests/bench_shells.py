@@ -205,8 +205,8 @@ class Terminal:
 
     def due(self) -> list[str]:
         """Return when the hook will next start the helper: it is put off by each start."""
-        os.write(self.fd, b"echo due=$__llmenv_due\n")
-        return re.findall(r"due=([\d.]+)", self.settle())
+        os.write(self.fd, b"echo due=$__llmenv_due$__llmenv_asked\n")
+        return re.findall(r"due=([-\d.]+)", self.settle())
 
     def close(self) -> None:
         os.kill(self.pid, signal.SIGKILL)

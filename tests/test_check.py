@@ -77,10 +77,10 @@ BREAKAGES = {
     "status": ("return \"${1-0}\"", "return 0", "keeps the exit status", "3 became 0"),
     "noise": ("__llmenv_hook() {\n", "__llmenv_hook() {\n        echo noise\n",
               "prints nothing", "noise"),
-    "no start": ("fi\n        __llmenv_wake\n", "fi\n", "starts a daemon", "no daemon within"),
+    "no start": (" || __llmenv_wake\n", " || :\n", "starts a daemon", "no daemon within"),
     "no revival": (
-        "fi\n        __llmenv_wake\n",
-        "fi\n        __llmenv_wake\n        __llmenv_wake() { :; }\n",
+        " || __llmenv_wake\n",
+        " || { __llmenv_wake; __llmenv_wake() { :; }; }\n",
         "revives it after kill -9",
         "no new daemon within",
     ),
@@ -167,8 +167,12 @@ def test_a_difference_to_the_golden_file_is_shown(only_bash: World) -> None:
     row = json.loads(done.stdout)[0]
     assert row["check"] == "golden file recorded/hook.zsh"
     assert "-echo ?[31mmore" in row["detail"].splitlines()
-    assert recorded(only_bash, "zsh", "--golden", "recorded", "--update").returncode == 0
+    with golden.open("rb") as reader:  # of which nobody sees a half
+        assert recorded(only_bash, "zsh", "--golden", "recorded", "--update").returncode == 0
+        assert reader.read() == right + b"echo \x1b[31mmore\n"
     assert golden.read_bytes() == right
+    assert os.listdir(golden.parent) == ["hook.zsh"]
+    assert not (only_bash.state / "backup").exists()
 
 
 def test_another_service_is_a_difference(only_bash: World) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import re
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import json5
 import pytest
+import typer
 from daemons import World
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -71,6 +73,20 @@ JSON_TEXTS = {
     "no final newline": '{\n  "a": 1\n}',
     "twice": '{"SERVERS": {"old": {}}, "SERVERS": {"x": {}}}',
 }  # fmt: skip
+YAML_TEXTS = {
+    "empty": "",
+    "a newline": "\n",
+    "comments": "# mine\n",
+    "comments, no final newline": "\n# mine: mcpServers",
+    "others": "name: mine # two\nmcpServers:\n  # - name: z\n  - name: x # one\n    command: y\n"
+    "    args:\n    - -v\n    - a: b\n    env:\n      # c\n      A: |\n        - name: memory\n"
+    "        #d\n\n  # the end\n",
+    "others, then more": "mcpServers: # [] those\n- url: 'it''s # x'\n  name: x\n# - name: z\n"
+    '-   type: stdio\n    name: "\\"y: #"\n\nrules:\n  - name: memory\n',
+    "none": "schema: v1\nmcpServers: [] # [] none\n# the end\n",
+    "no final newline": "mcpServers:\n  - name: x\n    command: y",
+    "none, no final newline": "mcpServers: []",
+}
 TOML_TEXTS = {
     "empty": "",
     "a newline": "\n",
@@ -86,7 +102,7 @@ TOML_TEXTS = {
 
 def texts(name: str) -> dict[str, str]:
     if name == "continue":
-        return {"empty": ""}
+        return YAML_TEXTS
     if name == "codex":
         return TOML_TEXTS
     return {case: text.replace("SERVERS", SHAPES[name][0][0]) for case, text in JSON_TEXTS.items()}
@@ -102,7 +118,7 @@ def cases() -> Iterator[Any]:
                 yield pytest.param(
                     name, text.replace("\n", "\r\n").encode(), id=f"{name}-{case}-crlf"
                 )
-        for case in ("empty", "comments" if name != "continue" else "empty"):
+        for case in ("empty", "comments"):
             marked = b"\xef\xbb\xbf" + texts(name)[case].encode()
             yield pytest.param(name, marked, id=f"{name}-{case}-bom")
 
@@ -115,8 +131,10 @@ def parsed(name: str, content: bytes | None) -> dict[str, Any]:
     if name == "continue":
         found = dict(YAML(typ="safe").load(text) or {})
         servers = found.pop("mcpServers", [])
-        assert found in ({}, {"name": "llmenv", "version": "0.0.1", "schema": "v1"})
-        return {"mcpServers": {server.pop("name"): server for server in servers}}
+        if "version" in found:
+            assert found.pop("name"), found == {"version": "0.0.1", "schema": "v1"}
+            del found["version"], found["schema"]
+        return found | {"mcpServers": {server.pop("name"): server for server in servers}}
     if not re.sub(r"//.*|\s", "", text):
         return {}
     try:
@@ -155,6 +173,10 @@ class Home:
     def path(self, name: str) -> Path:
         return self.root / os.path.relpath(AGENTS[name].path(False), self.root)
 
+    def backup(self, name: str) -> Path:
+        path = os.path.realpath(self.path(name))
+        return self.root / ".local/state/llmenv/backup" / path.lstrip("/")
+
     def put(self, name: str, content: bytes | None) -> Path:
         path = self.path(name)
         if content is not None:
@@ -165,7 +187,7 @@ class Home:
     def port(self, port: int) -> None:
         self.config.write_text(CONFIG.replace('127.0.0.1:7878"\n', f'127.0.0.1:{port}"\n'))
 
-    def __call__(self, name: str, *options: str) -> str:
+    def __call__(self, name: str | None, *options: str) -> str:
         """Return what `llmenv client` prints."""
         client.client(name, **dict.fromkeys(options, True))
         return self.capsys.readouterr().out
@@ -204,12 +226,13 @@ def test_written_updated_and_removed(home: Home, name: str, before: bytes | None
         assert home(name) == written.decode()
     else:
         rest = iter(written)
-        assert all(byte in rest for byte in before), "something was inserted, and no more"
+        kept = before.replace(b"mcpServers: []", b"mcpServers:") if name == "continue" else before
+        assert all(byte in rest for byte in kept), "something was inserted, and no more"
         for comment in re.findall(rb"(?://|# )[^\r\n]*|/\*.*?\*/", before):
             assert comment in written
-        backup = path.with_name(path.name + ".llmenv-backup")
+        backup = home.backup(name)
         assert backup.read_bytes() == before
-        assert str(backup) in out
+        assert f" (backup: {backup})" in out
         newlines = b"\r\n" if b"\r\n" in before else b"\n"
         assert set(re.findall(rb"\r?\n", written)) <= {newlines}
 
@@ -220,10 +243,14 @@ def test_written_updated_and_removed(home: Home, name: str, before: bytes | None
     home.port(17001)
     home(name, "write")
     assert path.read_bytes() == written.replace(b"127.0.0.1:7878/", b"127.0.0.1:17001/")
+    assert read(home.backup(name)) == before
 
     out = home(name, "remove")
     assert read(path) == before
     assert (f"removed {path}" if before is None else f"wrote {path}") in out
+    assert not home.backup(name).exists()
+    assert "(backup" not in out
+    assert not list(home.root.rglob("*backup"))
     if before is not None or not path.exists():
         assert home(name, "remove") == f"{path} has nothing of ours; nothing was changed\n"
 
@@ -293,6 +320,18 @@ BROKEN_TOML = [
 ]
 
 
+BROKEN_YAML = [
+    ("# mine\nname: mine\n", ":2:1: no list of mcpServers comes before this"),
+    ('{"mcpServers": []}', ":1:1: no list of mcpServers comes before this"),
+    ("mcpServers: [{name: x}]\n", ":1:1: mcpServers is no list in lines of its own"),
+    ("mcpServers:\n  x:\n    y: 1\n", ":2:1: llmenv cannot read this line"),
+    ("mcpServers:\n  - {name: x}\n", ":2:1: llmenv cannot read this line"),
+    ("mcpServers:\n  - name: x\n   y: 1\n", ":3:1: llmenv cannot read this line"),
+    ("mcpServers:\n  - name: x\n\turl: y\n", ":3:1: llmenv cannot read this line"),
+    ("mcpServers:\n  - name: x\n    <<: *y\n", ":3:1: llmenv cannot read this line"),
+]
+
+
 def broken() -> Iterator[Any]:
     for name in AGENTS:
         texts = BROKEN_TOML if name == "codex" else BROKEN_JSON if name in IN_JSON else []
@@ -300,8 +339,8 @@ def broken() -> Iterator[Any]:
             holder = SHAPES[name][0][0]
             yield name, text.replace("SERVERS", holder).encode(), words.replace("SERVERS", holder)
         yield name, b"\xff", ": byte 0 is no UTF-8"
-    for text in ("name: mine\n", client.AGENTS["continue"].title, formats.YAML_HEAD + "# mine\n"):
-        yield "continue", text.encode(), ": not as llmenv wrote it"
+    for text, words in BROKEN_YAML:
+        yield "continue", text.encode(), words
 
 
 @pytest.mark.parametrize(("name", "content", "words"), list(broken()))
@@ -349,21 +388,214 @@ def test_an_entry_of_somebody_else_is_left_alone(
     assert path.read_bytes() == content
 
 
+OLD_URLS = ["http://localhost:9/mcp", "http://[::1]:9/mcp/", "http://127.8.8.8/x/mcp"]
+
+
 @pytest.mark.parametrize("name", [*IN_JSON, "codex"])
-@pytest.mark.parametrize(
-    "url",
-    ["http://localhost:9/mcp", "http://[::1]:9/mcp/", "http://127.8.8.8/x/mcp"],
-)
-def test_an_old_entry_of_ours_gets_the_url_and_keeps_the_rest(
-    home: Home, name: str, url: str
-) -> None:
-    key = AGENTS[name].url_key
-    content = with_entry(name, {"enabled": False, key: url, "timeout": 9})
+@pytest.mark.parametrize("url", OLD_URLS)
+def test_an_old_entry_of_ours_gets_the_url(home: Home, name: str, url: str) -> None:
+    shape = SHAPES[name][1]
+    content = with_entry(name, {key: value.format(url=url) for key, value in shape.items()})
     path = home.put(name, content)
     home(name, "write")
     updated = content.replace(url.encode(), URLS["memory"].encode())
     assert updated.rstrip(b"}\n") in path.read_bytes().replace(b', "tunnel"', b'}, "tunnel"')
-    assert parsed(name, path.read_bytes())[SHAPES[name][0][0]]["memory"]["timeout"] == 9
+    home(name, "remove")
+    assert "memory" not in parsed(name, path.read_bytes()).get(SHAPES[name][0][0], {})
+
+
+@pytest.mark.parametrize("name", [*IN_JSON, "codex"])
+@pytest.mark.parametrize("more", [{"headers": {"X": "1"}}, {"type": "sse"}, {"enabled": False}])
+def test_an_entry_with_more_than_we_write_is_named(
+    home: Home, name: str, more: dict[str, Any]
+) -> None:
+    """The user has made it theirs, as that of another server may be."""
+    if name == "codex":
+        more = {"tool_timeout_sec": 9}
+    key = AGENTS[name].url_key
+    content = with_entry(name, {key: "http://localhost:3000/mcp"} | more)
+    path = home.put(name, content)
+    says = re.escape(f"memory in it is not as llmenv writes it ({', '.join(more)})")
+    for option in ("write", "remove"):
+        with pytest.raises(Problem, match=f"^{path}: {says}: edit that by hand; nothing"):
+            home(name, option)
+        assert path.read_bytes() == content
+    assert "another server" in home(None)
+    # With the right URL there is nothing to write, but it is still not ours to remove.
+    path.write_bytes(content.replace(b"http://localhost:3000/mcp", URLS["memory"].encode()))
+    home(name, "write")
+    written = parsed(name, path.read_bytes())[SHAPES[name][0][0]]
+    assert written["memory"] == {key: URLS["memory"]} | more
+    assert written["tunnel"] == expected(name)["tunnel"]
+    with pytest.raises(Problem, match=says):
+        home(name, "remove")
+
+
+@pytest.mark.parametrize("name", AGENTS)
+def test_an_entry_from_before_there_was_a_config_is_replaced(
+    home: Home, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def write_without_a_config() -> None:
+        with monkeypatch.context() as context:
+            context.delenv("LLMENV_CONFIG")
+            home(name, "write")
+        found = parsed(name, read(home.path(name)))[SHAPES[name][0][0]]
+        assert found == {"mcp-proxy": expected(name)["memory"]}
+
+    for port in (7878, 17001):  # as when 7878 was taken when `init` looked
+        home.port(port)
+        write_without_a_config()
+        home(name, "write")
+        assert parsed(name, read(home.path(name)))[SHAPES[name][0][0]] == expected(name, port)
+        home(name, "remove")
+        assert not home.path(name).exists()
+        write_without_a_config()
+        home(name, "remove")
+        assert not home.path(name).exists()
+
+
+@pytest.mark.parametrize("name", AGENTS)
+def test_an_entry_of_a_service_that_was_renamed_is_replaced(home: Home, name: str) -> None:
+    before = texts(name)["others"].encode()
+    path = home.put(name, before)
+    home(name, "write")
+    home.config.write_text(CONFIG.replace("services.memory", "services.brain"))
+    home(name, "write")
+    servers = parsed(name, path.read_bytes())[SHAPES[name][0][0]]
+    assert set(servers) == {"x", "brain", "tunnel"}
+    assert servers["brain"] == expected(name)["memory"]
+    home.config.write_text(CONFIG)
+    home(name, "remove")
+    assert path.read_bytes() == before
+
+
+@pytest.mark.parametrize("name", IN_JSON)
+@pytest.mark.parametrize(
+    ("key", "port", "more"),
+    [
+        ("mcp-proxy", 3000, {}),
+        ("mcp-proxy", 7878, {"headers": {}}),
+        ("mine", 7878, {}),
+        ("mine", 17001, {"headers": {}}),
+    ],
+)
+def test_an_entry_of_another_name_that_is_not_ours_to_the_letter_stays(
+    home: Home, name: str, key: str, port: int, more: dict[str, Any]
+) -> None:
+    home.port(17001)
+    url = f"http://127.0.0.1:{port}/mcp"
+    entry = {k: value.format(url=url) for k, value in SHAPES[name][1].items()} | more
+    before = json.dumps({SHAPES[name][0][0]: {key: entry}}).encode()
+    path = home.put(name, before)
+    home(name, "write")
+    assert parsed(name, path.read_bytes())[SHAPES[name][0][0]][key] == entry
+    home(name, "remove")
+    assert path.read_bytes() == before
+
+
+def test_write_without_an_agent_updates_all_that_have_an_old_url(home: Home) -> None:
+    nothing = "no agent has an old URL of ours; nothing was changed\n"
+    assert home(None, "write") == nothing
+    written = ["claude", "codex", "cursor", "continue"]
+    for name in written:
+        home(name, "write")
+    other = home.put("gemini", b'{"mcpServers": {"x": {}}}')
+    assert home(None, "write") == nothing
+    home.port(17001)
+    out = home(None, "write")
+    assert re.findall(r"^wrote (\S+)$", out, re.M) == [str(home.path(name)) for name in written]
+    for name in written:
+        assert parsed(name, read(home.path(name)))[SHAPES[name][0][0]] == expected(name, 17001)
+    assert other.read_bytes() == b'{"mcpServers": {"x": {}}}'
+    assert not home.path("zed").exists()
+    assert home(None, "write") == nothing
+    home.config.write_text(CONFIG.replace("7878", "17001").replace(".memory", ".brain"))
+    assert home(None, "write").count("wrote ") == len(written)
+
+
+def test_write_without_an_agent_goes_on_after_a_file_that_it_cannot(home: Home) -> None:
+    for name in ("claude", "cursor", "zed"):
+        home(name, "write")
+    home.port(17001)
+    home.path("claude").chmod(0o444)
+    broken = home.put("gemini", b"{")
+    with pytest.raises(typer.Exit) as left:
+        home(None, "write")
+    assert left.value.exit_code == 1
+    out, err = home.capsys.readouterr()
+    assert [line for line in err.splitlines() if not line.startswith("llmenv: ")] == []
+    assert f"{home.path('claude')}: it is read-only" in err
+    assert f"{broken}:1:2" in err
+    for name in ("cursor", "zed"):
+        assert f"wrote {home.path(name)}" in out
+
+
+def test_write_without_an_agent_in_a_project(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    project = home.root / "project"
+    project.mkdir()
+    monkeypatch.chdir(project)
+    home("claude", "write")
+    home("claude", "write", "project")
+    (project / "opencode.json").write_text("{}")
+    home.port(17001)
+    out = home(None, "write", "project")
+    assert re.findall(r"^wrote (\S+)$", out, re.M) == [str(project / ".mcp.json")]
+    assert b"7878" in home.path("claude").read_bytes()
+
+
+def test_what_is_in_the_file_for_continue_stays(home: Home) -> None:
+    """All of that file is ours, so an entry in it may have more than we write."""
+    home("continue", "write")
+    path = home.path("continue")
+    more = "    url: 'http://127.0.0.1:7878/mcp' # mine\n    requestOptions:\n      timeout: 9\n"
+    text = path.read_text().replace('    url: "http://127.0.0.1:7878/mcp"\n', more)
+    assert more in text
+    text = text.replace("schema: v1\n", "schema: v1\n# mine too\n")
+    path.write_text(text)
+    assert "up to date" in home("continue", "write")
+    home.port(17001)
+    home("continue", "write")
+    updated = text.replace("'http://127.0.0.1:7878/mcp'", '"http://127.0.0.1:17001/mcp"')
+    assert path.read_text() == updated
+    home("continue", "remove")
+    assert path.read_text() == (
+        formats.YAML_HEAD.replace("schema: v1\n", "schema: v1\n# mine too\n")[:-1] + " []\n"
+    )
+    assert parsed("continue", path.read_bytes()) == {"mcpServers": {}}
+    home("continue", "write")
+    assert parsed("continue", path.read_bytes())["mcpServers"] == expected("continue", 17001)
+
+
+def test_a_backup_is_kept_until_the_file_is_as_it_was(home: Home) -> None:
+    before = b'{"a": "secret"}'
+    path = home.put("cursor", before)
+    own = path.with_name("mcp.json.llmenv-backup")
+    own.write_bytes(b"# not ours")
+    home("cursor", "write")
+    path.write_bytes(path.read_bytes().replace(b'"a": "secret"', b'"b": 2'))
+    home.port(17001)
+    assert f"(backup: {home.backup('cursor')})" in home("cursor", "write")
+    assert home.backup("cursor").read_bytes() == before
+    assert home.backup("cursor").stat().st_mode & 0o777 == 0o600
+    assert f"(backup: {home.backup('cursor')})" in home("cursor", "remove")
+    assert home.backup("cursor").read_bytes() == before
+    home("cursor", "write")  # what the user has is now another
+    assert home.backup("cursor").read_bytes() == b'{"b": 2}'
+    assert "(backup" not in home("cursor", "remove")
+    assert not home.backup("cursor").exists()
+    assert own.read_bytes() == b"# not ours"
+
+
+@pytest.mark.parametrize("where", ["", "relative"])
+def test_without_a_home_nothing_is_written(
+    home: Home, monkeypatch: pytest.MonkeyPatch, where: str
+) -> None:
+    monkeypatch.chdir(home.root)
+    monkeypatch.setenv("HOME", where)
+    for name in (*AGENTS, None):
+        with pytest.raises(Problem, match=r"HOME is no absolute path; set HOME$"):
+            home(name, "write")
+    assert os.listdir(home.root) == ["config.toml"]
 
 
 @pytest.mark.parametrize(
@@ -549,7 +781,7 @@ def test_the_command(world: World) -> None:
     ("words", "says"),
     [
         (["nope\x1b"], "no agent 'nope?'; there is: claude, codex, "),
-        (["--write"], "which agent? there is: claude, "),
+        (["--remove"], "which agent? there is: claude, "),
         (["claude", "--write", "--remove"], "--write and --remove exclude each other"),
         (["windsurf", "--project"], "Windsurf has no configuration in a project"),
     ],
@@ -559,6 +791,17 @@ def test_wrong_usage_is_refused(world: World, words: list[str], says: str) -> No
     assert (status, out) == (2, "")
     (line,) = err.splitlines()
     assert line.startswith(f"llmenv: {says}")
+
+
+@pytest.mark.parametrize("words", [[], ["claude"], ["claude", "--write"], ["--write"]])
+def test_a_deleted_directory_has_no_project(world: World, words: list[str]) -> None:
+    gone = world.root / "gone"
+    gone.mkdir()
+    code = 'rmdir "$1"; shift; exec "$@"'
+    argv = [sys.executable, "-P", "-m", "llmenv_hooks", "client", "--project", *words]
+    done = world.run(["sh", "-c", code, "sh", str(gone), *argv], cwd=gone)
+    said = "llmenv: the directory that you are in was deleted; go to another first\n"
+    assert (done.returncode, done.stdout, done.stderr) == (1, "", said)
 
 
 # --- any text -------------------------------------------------------------------------------------
@@ -612,3 +855,33 @@ def test_any_json_is_kept(before: str, middle: str, after: str) -> None:
 
 def json5_has_value(text: str) -> bool:
     return bool(re.sub(r"//[^\n]*|/\*.*?\*/|\s", "", text))
+
+
+PLAIN = st.text(st.sampled_from("ab #:-'\"[]{}\n\u00e9\u2603"), max_size=12) | st.integers()
+NESTED = st.recursive(
+    PLAIN, lambda inner: st.lists(inner, max_size=2) | st.dictionaries(KEYS, inner, max_size=2)
+)
+SERVERS = st.lists(st.dictionaries(KEYS, NESTED, max_size=3), max_size=3)
+
+
+@settings(deadline=None, max_examples=200)
+@given(SERVERS, st.sampled_from([0, 2, 4]), st.booleans())
+def test_any_yaml_is_kept(servers: list[dict[str, Any]], indent: int, more: bool) -> None:
+    """As a library writes it, which has many ways."""
+    whole = [{"name": f"n{index}"} | server for index, server in enumerate(servers)]
+    out = io.StringIO()
+    writer = YAML()
+    writer.indent(mapping=2, sequence=indent + 2, offset=indent)
+    writer.dump(
+        {"name": "x", "mcpServers": whole} | ({"rules": ["- name: y"]} if more else {}), out
+    )
+    text = out.getvalue()
+    read = YAML(typ="safe").load
+    put = formats.YAML.put(text, ("new",), {"url": "u"})
+    new = {"name": "new", "type": "streamable-http", "url": "u"}
+    assert read(put) == read(text) | {"mcpServers": [*whole, new]}
+    assert formats.YAML.drop(put, ("new",)) == text
+    assert set(formats.YAML.read(text)) == {server["name"] for server in whole}
+    for server in whole:
+        left = formats.YAML.drop(text, (server["name"],))
+        assert read(left) == read(text) | {"mcpServers": [one for one in whole if one != server]}

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import re
+import shutil
 from pathlib import Path
+
+from bench_report import PAGES, publish
 
 ROOT = Path(__file__).parent.parent
 
@@ -23,3 +27,24 @@ def test_every_link_and_path_in_the_documents_leads_somewhere() -> None:
         missing = [link for link in links if not (page.parent / link).exists()]
         missing += [path for path in paths if not (ROOT / path).exists()]
         assert missing == [], page
+
+
+def test_the_figures_in_the_documents_are_those_of_the_last_benchmark(tmp_path: Path) -> None:
+    (tmp_path / "docs").mkdir()
+    for page in (*PAGES, "docs/bench.json"):
+        shutil.copy(ROOT / page, tmp_path / page)
+    publish(tmp_path)
+    for page in PAGES:
+        assert (tmp_path / page).read_text() == (ROOT / page).read_text(), f"{page}: make bench"
+
+
+def test_a_new_shell_is_within_its_limit() -> None:
+    """With what `llmenv install` writes: under 3 ms in bash and zsh."""
+    found = json.loads((ROOT / "docs" / "bench.json").read_text())["rows"]
+    added = {
+        row["shell"]: row["added"]
+        for row in found
+        if (row["section"], row["variant"]) == ("starts", "llmenv")
+    }
+    assert 0 < added["bash"] < 3
+    assert 0 < added["zsh"] < 3

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import io
+import json
 import os
 import shlex
 import stat
+import subprocess
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,11 +20,10 @@ import shellingham  # type: ignore[import-untyped]
 from daemons import World, need, wait_until
 from shells import SHELLS, Shell
 
-from llmenv_hooks import cli, ensure, install, render
+from llmenv_hooks import cli, ensure, install, render, userfile
 from llmenv_hooks.pty_shell import PROMPTS
 
 if TYPE_CHECKING:
-    import subprocess
     from collections.abc import Iterator
 
 EACH = pytest.mark.parametrize("name", SHELLS)
@@ -71,6 +72,10 @@ def rc_file(world: World, name: str = "bash") -> Path:
 
 def static(world: World, name: str = "bash") -> Path:
     return Path(world.env["XDG_DATA_HOME"]) / "llmenv" / f"hook.{name}"
+
+
+def backup(world: World, path: Path) -> Path:
+    return world.state / "backup" / str(path).lstrip("/")
 
 
 class Real(Shell):
@@ -325,22 +330,61 @@ def test_a_vanished_interpreter_is_told_once(world: World, name: str) -> None:
     assert static(world, name).read_text() == gone
 
 
-@EACH
-def test_another_host_with_the_same_home_renders_its_own(world: World, name: str) -> None:
-    """Where services run, and under which names they are recorded, depends on the host."""
-    with_prompt(world, name)
+def as_of_another_host(world: World, name: str) -> None:
+    """Install for *name*, as on a host that has another name than this one."""
     done(world, "install", name)
     text = static(world, name).read_text()
     host = render.QUOTE[name](os.uname().nodename)
     other = text.replace(f"!= {host}", "!= another").replace("LLMENV_MCP_URL", "LLMENV_OLD_URL")
     assert other != text
     static(world, name).write_text(other)
-    with Real(name, world) as shell:
-        assert shell.startup.strip() == ""
-        seen = shell.run("env | grep ^LLMENV_")[1]
-        assert "LLMENV_MCP_URL" in seen
-        assert "OLD" not in seen
-        wait_until(world.proved)
+
+
+@EACH
+def test_another_host_with_the_same_home_renders_its_own(world: World, name: str) -> None:
+    """Where services run, and under which names they are recorded, depends on the host."""
+    with_prompt(world, name)
+    as_of_another_host(world, name)
+    for _ in range(2):
+        with Real(name, world) as shell:
+            assert shell.startup.strip() == ""
+            seen = shell.run("set | grep -a '^LLMENV_'; set | grep -a ^__llmenv_static")[1]
+            assert "LLMENV_MCP_URL" in seen
+            assert "OLD" not in seen
+            assert "__llmenv_static" not in seen.replace("grep -a ^__llmenv_static", "")
+            wait_until(world.proved)
+    own = Path(f"{static(world, name)}@{os.uname().nodename}")
+    assert stat.S_IMODE(own.stat().st_mode) == 0o600
+
+
+@EACH
+def test_only_the_first_start_on_another_host_runs_python(world: World, name: str) -> None:
+    start(world, name)
+    bare = programs(world, name)
+    as_of_another_host(world, name)
+    first = programs(world, name)[len(bare) :]
+    assert len(first) == 1
+    assert "python" in first[0]
+    own = Path(f"{static(world, name)}@{os.uname().nodename}")
+    assert own.read_text() != static(world, name).read_text()
+    assert len(programs(world, name)) == len(bare)
+    world.config.write_text(world.config.read_text().replace("services.stub", "services.other"))
+    silent(start(world, name))  # which has that file renewed, not the other
+    wait_until(lambda: "other.life" in own.read_text())
+    assert "other.life" not in static(world, name).read_text()
+    done(world, "uninstall")
+    assert not own.exists()
+
+
+@EACH
+def test_where_no_file_can_be_written_another_host_has_the_hook(world: World, name: str) -> None:
+    as_of_another_host(world, name)
+    text = static(world, name).read_text()
+    too_long = text.replace("@$", f"@{'x' * 300}$")
+    assert too_long != text
+    static(world, name).write_text(too_long)
+    assert "LLMENV_MCP_URL" in start(world, name, "env").stdout
+    assert [file.name for file in static(world).parent.iterdir()] == [f"hook.{name}"]
 
 
 def test_the_static_file_is_ours_alone(world: World) -> None:
@@ -403,13 +447,14 @@ def test_uninstall_restores_every_byte(world: World, kind: str) -> None:
     assert b"\r" not in installed.removeprefix(before or b"")
     seen = path.stat()
     if before is not None:
-        assert Path(f"{path}.llmenv-backup").read_bytes() == before
+        assert backup(world, path).read_bytes() == before
         assert stat.S_IMODE(seen.st_mode) == 0o640
     again = done(world, "install", "bash")
     assert again == f"llmenv is installed already in {path}, nothing changed\n"
     assert (path.read_bytes(), path.stat().st_ino) == (installed, seen.st_ino)
     done(world, "uninstall", "bash")
     assert (path.read_bytes() if path.exists() else None) == before
+    assert not (world.state / "backup").exists()
     assert done(world, "uninstall") == "llmenv is not installed in any shell, nothing changed\n"
 
 
@@ -458,9 +503,19 @@ def test_a_block_at_the_very_end_is_found(world: World) -> None:
 )
 def test_half_a_block_is_refused(world: World, half: bytes) -> None:
     rc_file(world).write_bytes(b"# mine\n" + half)
-    assert f"{rc_file(world)} has half a block" in refused(world, "install", "bash")
-    assert rc_file(world).read_bytes() == b"# mine\n" + half
-    assert not static(world).exists()
+    for command in ("install", "uninstall"):
+        assert f"{rc_file(world)}:2: half a block" in refused(world, command, "bash")
+        assert rc_file(world).read_bytes() == b"# mine\n" + half
+        assert not static(world).exists()
+
+
+def test_half_a_block_behind_a_whole_one_is_told_with_its_line(world: World) -> None:
+    done(world, "install", "bash")
+    text = rc_file(world).read_bytes() + b"# mine\n" + install.END + b"\n"
+    rc_file(world).write_bytes(text)
+    assert f"{rc_file(world)}:6: half a block" in refused(world, "uninstall")
+    assert rc_file(world).read_bytes() == text
+    assert static(world).exists()
 
 
 @pytest.mark.parametrize("kind", ["relative", "absolute", "chain", "dangling"])
@@ -498,15 +553,107 @@ def test_a_read_only_file_is_told_with_the_line(world: World) -> None:
         wait_until(world.proved)
     path.chmod(0o444)
     assert "nothing changed" in done(world, "install", "bash")
+    number = len(path.read_text().splitlines())
+    assert refused(world, "uninstall").endswith(
+        f"read-only; take out by hand what is at {path}:{number}"
+    )
+    assert static(world).exists()
+
+
+@EACH
+@pytest.mark.parametrize("end", [b"\n", b"\r\n", b" \n# below\n", b""])
+def test_the_line_added_by_hand_is_known(world: World, name: str, end: bytes) -> None:
+    """To install, to doctor, and to uninstall, which takes it out."""
+    path = rc_file(world, name)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(b"# above\n" + install._line(name, str(static(world, name))) + end)
+    assert "installed already" in done(world, "install", name)
+    seen = world.run([*COMMAND, "doctor", "--json"])
+    hooks = [row["found"] for row in json.loads(seen.stdout) if row["check"] == "hook"]
+    assert hooks == [f"{name}: {path}, llmenv {ensure.__version__}"]
+    assert f"took the block out of {path}" in done(world, "uninstall")
+    assert path.read_bytes() == b"# above\n" + end.lstrip(b" \r").removeprefix(b"\n")
+    assert not static(world, name).exists()
+
+
+@pytest.mark.parametrize("name", [".bashrc", ".profile"])
+def test_a_line_of_the_users_own_is_told(world: World, name: str) -> None:
+    """Without the file that it sources each shell would complain."""
+    done(world, "install", "bash")
+    path = world.home / name
+    line = f"if true; then\n  source {static(world)}\nfi\n".encode()
+    before = path.read_bytes() if path.exists() else b""
+    path.write_bytes(before + line)
+    seen = world.run([*COMMAND, "uninstall"])
+    number = 2 if name == ".bashrc" else before.count(b"\n") + 2
+    assert seen.stderr.startswith(f"llmenv: {path}:{number} sources the hook")
+    assert (seen.returncode, path.read_bytes()) == (1, line)
+    assert static(world).exists()
 
 
 def test_a_read_only_file_keeps_its_block(world: World) -> None:
     done(world, "install", "bash")
     rc_file(world).write_bytes(b"# mine\n" + rc_file(world).read_bytes())
     rc_file(world).chmod(0o444)
-    assert f"cannot write {rc_file(world)}: it is read-only" in refused(world, "uninstall")
+    line = refused(world, "uninstall")
+    assert f"cannot write {rc_file(world)}: it is read-only" in line
+    assert f"{rc_file(world)}:2" in line
     assert install.has_block(rc_file(world).read_bytes())
     assert static(world).exists()
+
+
+def test_uninstall_goes_on_after_what_it_cannot_do(world: World) -> None:
+    for name in SHELLS:
+        done(world, "install", name)
+    rc_file(world).chmod(0o444)
+    static(world, "zsh").unlink()
+    static(world, "zsh").mkdir()
+    seen = world.run([*COMMAND, "uninstall"])
+    first, second = seen.stderr.splitlines()
+    assert f"cannot write {rc_file(world)}" in first
+    assert f"cannot delete {static(world, 'zsh')}" in second
+    assert seen.returncode == 1
+    assert not rc_file(world, "zsh").exists()
+    assert not rc_file(world, "fish").exists()
+    assert [file.name for file in static(world).parent.iterdir() if file.is_file()] == ["hook.bash"]
+
+
+def test_the_first_backup_is_kept(world: World) -> None:
+    """And goes when the file is again as it was."""
+    path = rc_file(world)
+    path.write_bytes(b"# mine\n")
+    Path(f"{path}.llmenv-backup").write_bytes(b"# not ours")
+    said = done(world, "install", "bash")
+    assert f"(backup: {backup(world, path)})" in said
+    path.write_bytes(path.read_bytes().replace(b"; fi #", b"; fi # old"))
+    assert "updated the block" in done(world, "install", "bash")
+    assert backup(world, path).read_bytes() == b"# mine\n"
+    assert stat.S_IMODE(backup(world, path).stat().st_mode) == 0o600
+    before = path.read_bytes()
+    path.write_bytes(before + b"# later\n")
+    assert f"(backup: {backup(world, path)})" in done(world, "uninstall")
+    assert backup(world, path).read_bytes() == b"# mine\n"
+    done(world, "install", "bash")  # the file of the user is now another
+    assert backup(world, path).read_bytes() == b"# mine\n# later\n"
+    assert "(backup" not in done(world, "uninstall")
+    assert not (world.state / "backup").exists()
+    assert Path(f"{path}.llmenv-backup").read_bytes() == b"# not ours"
+
+
+def test_a_failed_write_leaves_no_backup(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    rc_file(world).write_bytes(b"# mine\n")
+    write = userfile.write_beside
+
+    def full(target: str, content: bytes, mode: int, like: os.stat_result | None) -> None:
+        if target == str(rc_file(world)):
+            raise OSError(28, "No space left on device")
+        write(target, content, mode, like)
+
+    monkeypatch.setattr(userfile, "write_beside", full)
+    with pytest.raises(ensure.Problem, match="No space left"):
+        done(world, "install", "bash")
+    assert rc_file(world).read_bytes() == b"# mine\n"
+    assert not (world.state / "backup").exists()
 
 
 def test_what_is_no_file_is_left_alone(world: World) -> None:
@@ -564,6 +711,7 @@ def test_a_wrong_config_is_refused_before_anything_is_changed(world: World) -> N
 def test_uninstall_without_a_shell_takes_all_out(world: World) -> None:
     for name in SHELLS:
         done(world, "install", name)
+    Path(f"{static(world)}@another.host").touch()
     said = done(world, "uninstall").splitlines()
     assert said == [f"removed {rc_file(world, name)}" for name in SHELLS]
     assert not list(static(world).parent.iterdir())
@@ -599,6 +747,17 @@ def test_else_the_login_shell(
             install._detected()
 
 
+def test_the_login_shell_where_the_one_it_runs_in_has_no_hook(world: World) -> None:
+    need("dash")
+    world.env["SHELL"] = "/usr/bin/zsh"
+    code = f"{shlex.join(COMMAND)} install; true"
+    seen = world.run(["dash", "-c", code])
+    assert f"added a block to {rc_file(world, 'zsh')}" in seen.stdout, seen
+    world.env["SHELL"] = "/bin/tcsh"
+    seen = world.run(["dash", "-c", code])
+    assert "no hook for your shell 'dash'; say one" in seen.stderr, seen
+
+
 @pytest.mark.parametrize("command", ["install", "uninstall"])
 def test_an_unknown_shell_is_refused(world: World, command: str) -> None:
     line = refused(world, command, "tcsh\x1b", status=2)
@@ -617,6 +776,73 @@ def test_the_rc_files_of_each_shell(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     monkeypatch.setenv("XDG_CONFIG_HOME", "/x")
     assert install.rc_files("zsh") == ["/z/.zshrc"]
     assert install.rc_files("fish") == ["/x/fish/conf.d/llmenv.fish"]
+    monkeypatch.setenv("PATH", "")  # no zsh to ask
+    assert install.rc_files("zsh") == ["/z/.zshrc"]
+    monkeypatch.setenv("ZDOTDIR", "")
+    assert install.rc_files("zsh") == [str(tmp_path / ".zshrc")]
+
+
+def test_zsh_itself_says_where_its_file_is(world: World) -> None:
+    """Of a ZDOTDIR that ~/.zshenv does not export only zsh knows."""
+    need("zsh")
+    place = world.home / "é\nelsewhere"
+    place.mkdir()
+    (world.home / ".zshenv").write_text(
+        f"print noise; print -u 2 noise; alias print=false\nZDOTDIR={shlex.quote(str(place))}\n"
+    )
+    (place / ".zshrc").write_text(PROMPTS["zsh"])
+    done(world, "install", "zsh")
+    assert install.has_block((place / ".zshrc").read_bytes())
+    with Real("zsh", world):
+        wait_until(world.proved)
+    (world.home / ".zshenv").unlink()
+    # Now nothing says where the block is; that it has no effect is all that can be done.
+    said = done(world, "uninstall")
+    where = f"deleted {static(world, 'zsh')}; no block is in {world.home / '.zshrc'}, "
+    assert said.startswith(where)
+    silent(start(world, "zsh"))
+
+
+def test_the_block_of_another_zdotdir_is_found(world: World) -> None:
+    need("zsh")
+    done(world, "install", "zsh")
+    world.env["ZDOTDIR"] = str(world.home / "new")
+    assert f"removed {rc_file(world, 'zsh')}" in done(world, "uninstall")
+    (world.home / "new").mkdir()
+    done(world, "install", "zsh")
+    (world.home / "new" / ".zshenv").write_text(f"export ZDOTDIR={world.home}/newer\n")
+    assert f"removed {world.home}/new/.zshrc" in done(world, "uninstall")
+
+
+def test_a_zshenv_that_hangs_is_not_waited_for(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    need("zsh")
+    (world.home / ".zshenv").write_text("zmodload zsh/zselect; zselect -t 100000\n")
+    run = subprocess.run
+    impatient = mock.Mock(side_effect=lambda *words, **more: run(*words, **more | {"timeout": 0.2}))
+    monkeypatch.setattr(subprocess, "run", impatient)
+    assert f"added a block to {rc_file(world, 'zsh')}" in done(world, "install", "zsh")
+    assert impatient.call_args.kwargs["timeout"] <= 10
+
+
+@pytest.mark.parametrize("where", ["", "relative"])
+@EACH
+def test_without_a_home_nothing_is_written(world: World, name: str, where: str) -> None:
+    world.env["HOME"] = where
+    if name == "fish":
+        del world.env["XDG_CONFIG_HOME"]
+        world.env["LLMENV_CONFIG"] = str(world.config)
+    for command in ("install", "uninstall"):
+        seen = world.run([*COMMAND, command, name], cwd=world.home)
+        assert (seen.returncode, seen.stdout) == (1, "")
+        assert seen.stderr.endswith("HOME is no absolute path; set HOME\n")
+    assert list(world.home.iterdir()) == []
+
+
+def test_a_relative_zdotdir_is_refused(world: World) -> None:
+    world.env["ZDOTDIR"] = "relative\x1b"
+    assert "ZDOTDIR is 'relative?': " in refused(world, "install", "zsh")
 
 
 @pytest.mark.parametrize("name", [None, ".profile", ".bash_login", ".bash_profile"])

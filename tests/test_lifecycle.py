@@ -684,7 +684,8 @@ def test_case_37_other_addresses(tmp_path: Path, host: str) -> None:
     except OSError:
         pytest.skip(f"no {probed} here")
     with World(tmp_path, f"{host}:{port}") as world:
-        pid = world.up()
+        assert world.ensure().returncode == 0
+        (pid,) = world.daemons()
         assert world.ensure().stdout == f"stub already-running pid={pid}\n"
         world.check()
         shutil.rmtree(world.state)

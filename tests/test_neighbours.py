@@ -16,22 +16,30 @@ EACH = pytest.mark.parametrize("name", SHELLS)
 ORDER = pytest.mark.parametrize("order", ["before", "after"])
 
 
-# Counts the calls of the hook.
+# Counts the times that the hook looks: each with a line to find, and what to put in its place.
+# In bash that is the text in PROMPT_COMMAND, or the function that bash-preexec calls.
 COUNT = {
-    "bash": ("__llmenv_hook() {\n", "__fired=$((__fired + 1))\n"),
-    "zsh": ("__llmenv_hook() {\n", "__fired=$((__fired + 1))\n"),
-    "fish": ("--on-event fish_prompt\n", "set -g __fired (builtin math $__fired + 1)\n"),
+    "bash": [
+        ("__llmenv_status=$? ", "__llmenv_status=$?+0*__fired++ "),
+        ("__llmenv_hook() {\n", "__llmenv_hook() {\n[[ $# -gt 0 ]] || ((++__fired))\n"),
+    ],
+    "zsh": [("__llmenv_hook() {\n", "__llmenv_hook() {\n__fired=$((__fired + 1))\n")],
+    "fish": [
+        (
+            "--on-event fish_prompt\n",
+            "--on-event fish_prompt\nset -g __fired (builtin math $__fired + 1)\n",
+        )
+    ],
 }
 
 
 def counted(world: World, name: str) -> str:
-    """Return the hook, which counts in `__fired` how often it is called."""
+    """Return the hook, which counts in `__fired` how often it looks."""
     text = hook_text(world, name)
-    line, count = COUNT[name]
-    assert text.count(line) == 1
-    return f"{'set -g __fired 0' if name == 'fish' else '__fired=0'}\n" + text.replace(
-        line, line + count
-    )
+    for line, instead in COUNT[name]:
+        assert text.count(line) == 1
+        text = text.replace(line, instead)
+    return f"{'set -g __fired 0' if name == 'fish' else '__fired=0'}\n{text}"
 
 
 INIT = {"direnv": "direnv hook", "mise": "mise activate", "starship": "starship init"}
