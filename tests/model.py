@@ -37,8 +37,9 @@ sys.path.insert(0, sys.argv[1])
 import ensure
 oracle, ahead, boot, patience, crash, *argv = sys.argv[2:]
 
-ensure.time = types.SimpleNamespace(
-    time=lambda: time.time() + float(ahead), monotonic=time.monotonic, sleep=time.sleep)
+ensure.time = types.SimpleNamespace(**vars(time))
+ensure.time.time = lambda: time.time() + float(ahead)
+ensure.time.time_ns = lambda: time.time_ns() + int(float(ahead) * 1e9)
 real_realm, real_send = ensure.realm, ensure._send
 ensure.realm = lambda: (boot, *real_realm()[1:])
 
