@@ -2,9 +2,12 @@
 
 A cold run is recorded; from the first call that names the state directory on, each call becomes
 one experiment: the same run again with a signal delivered at that call, or with that call made to
-fail.  After each, a plain `llmenv-ensure` must leave exactly one daemon, which the pidfile names,
-and nothing that blocks or litters.  `make chaos` does them all, and 2,000 steps of the random
-lives in model.py; the test suite does a stride of each.
+fail.  What the run says must be so, and a plain `llmenv-ensure` after it must leave exactly one
+daemon, proved and named by the files, and nothing that blocks or litters.  The daemon takes its
+time to bind: until then only the lifetime lock and the record tell that it is there.
+
+`make chaos` does them all, and 2,000 steps of the random lives in model.py; the test suite does a
+stride of each.
 """
 
 from __future__ import annotations
@@ -14,61 +17,59 @@ import os
 import re
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
 import time
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, suppress
 from pathlib import Path
+from queue import SimpleQueue
 from typing import TYPE_CHECKING, NamedTuple
 
 import model
+from daemons import World, default_signals, kill, processes_with, wait_until
+from stub import SLOW_S
+
+from llmenv_hooks.ensure import read_record
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Iterable, Iterator, Sequence
 
-ENSURE = Path(__file__).parent.parent / "llmenv_hooks" / "ensure.py"
-DAEMON = """\
-import socket, sys
-listener = socket.socket()
-listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-listener.bind(("127.0.0.1", int(sys.argv[1])))
-listener.listen(64)
-while True:
-    listener.accept()[0].close()
-"""
-# Runs llmenv-ensure, and stops where the daemon is forked: strace can then come in, and count the
-# child's calls alone.
+# Runs llmenv-ensure; the child that is to become the daemon stops at its first instruction, so
+# that strace can come in and count its calls alone.
 STOPPING = """\
-import _posixsubprocess, os, signal, sys
-real, own = _posixsubprocess.fork_exec, os.getpid()
-def fork_exec(*arguments):
-    if os.getpid() == own:
-        os.kill(own, signal.SIGSTOP)
-    return real(*arguments)
-_posixsubprocess.fork_exec = fork_exec
+import os, signal, sys
 sys.path.insert(0, sys.argv.pop(1))
 import ensure
+os.register_at_fork(after_in_child=lambda: os.kill(os.getpid(), signal.SIGSTOP))
 sys.exit(ensure.main())
 """
-CRITICAL_SIGNALS = ("SIGINT", "SIGTERM", "SIGHUP")
-ERRORS = {
-    "openat": ("ENOSPC", "EDQUOT", "EIO", "EROFS", "EACCES", "EMFILE", "ENOMEM", "EINTR"),
-    "write": ("ENOSPC", "EDQUOT", "EIO", "EINTR"),
-    "pwrite64": ("ENOSPC", "EDQUOT", "EIO", "EINTR"),
-    "rename": ("ENOSPC", "EDQUOT", "EIO", "EROFS", "EACCES"),
-    "symlink": ("ENOSPC", "EDQUOT", "EIO", "EROFS", "EACCES"),
-    "unlink": ("EIO", "EROFS", "EACCES"),
-    "mkdir": ("ENOSPC", "EDQUOT", "EIO", "EROFS", "EACCES"),
-    "flock": ("EIO", "EINTR", "ENOLCK", "ENOSYS"),
+HANG_S = 25.0  # a run's own timeout is 10
+# Most of a run is the daemon's delay: twice the processors keep them busy.
+WORKERS = 2 * (os.cpu_count() or 1)
+# The first pause between two looks at the port outlasts the daemon's delay: as many calls in each
+# run, whatever the load.
+SLEEP, LONG_SLEEP = "clock_nanosleep", f"delay_enter={SLOW_S * 1.5:g}s:when=1"
+GENTLE_SIGNALS = ("SIGINT", "SIGTERM", "SIGHUP")
+# There is no fsync: that a pidfile survives a power failure is worth nothing.
+CALLS = "open openat write pwrite64 rename flock mkdir connect fork clone execve unlink".split()
+ERRNOS = ("ENOSPC", "EDQUOT", "EIO", "EROFS", "EACCES", "EMFILE", "ENOMEM", "EINTR")
+ERRORS: dict[str, tuple[str, ...]] = {
+    **dict.fromkeys(CALLS, ERRNOS),
+    "flock": (*ERRNOS, "ENOLCK", "ENOSYS"),
+    "clone": (*ERRNOS, "EAGAIN"),
+    "symlink": ERRNOS,
     "ftruncate": ("EIO", "EINTR"),
-    "connect": ("EACCES", "ENOMEM", "EINTR"),
     "socket": ("EMFILE", "ENOMEM", "EACCES"),
-    "clone": ("EAGAIN", "ENOMEM"),
     "pipe2": ("EMFILE",),
     "fcntl": ("EMFILE",),
-    "execve": ("EACCES", "ENOMEM", "EIO"),
     "newfstatat": ("EIO", "EACCES"),
+    "read": ("EIO",),
+    "readlink": ("EIO",),
+    "close": ("EIO",),
+    "getdents64": ("EIO",),
+    "wait4": ("EINTR",),
     "setsid": ("EPERM",),
 }
 
@@ -81,155 +82,221 @@ class Call(NamedTuple):
 
 
 class Experiment(NamedTuple):
-    """What is done to one run: *inject* as strace takes it; *fatal*: the run may die of it.
+    """What is done to one run, at one call: *signal* is sent, or else *error* returned.
 
-    *child*: strace comes in where the daemon is forked, and counts from there.
+    *child*: it is a call of the child that is to become the daemon, before its exec.
     """
 
-    inject: str
-    fatal: bool
+    call: Call
+    signal: str = ""
+    error: str = ""
     child: bool = False
+
+    @property
+    def inject(self) -> str:
+        """It as strace takes it."""
+        what = f"signal={self.signal}" if self.signal else f"error={self.error}"
+        return f"inject={self.call.name}:{what}:when={self.call.nth}"
+
+    def happened(self, trace: str) -> bool:
+        """True when strace tells in *trace* that it did it."""
+        if self.error:
+            return f" {self.error} " in "".join(re.findall(r".*\(INJECTED\)", trace))
+        return f"--- {self.signal} " in trace or f"+++ killed by {self.signal}" in trace
+
+    def __str__(self) -> str:
+        return f"{self.inject}{' in the child' if self.child else ''}"
 
 
 class Bench:
-    """A place of its own for one daemon, with its state, config and port."""
+    """A world of its own for one daemon, in which one run after another is hurt."""
 
     def __init__(self) -> None:
-        self.home = Path(tempfile.mkdtemp(prefix="llmenv-chaos-"))
-        self.state = self.home / "state" / "llmenv"
-        self.daemon = self.home / "daemon.py"
-        self.daemon.write_text(DAEMON)
-        with socket.create_server(("127.0.0.1", 0)) as listener:
-            self.port: int = listener.getsockname()[1]
-        self.environment = {
-            "HOME": str(self.home),
-            "XDG_STATE_HOME": str(self.home / "state"),
-            "XDG_CONFIG_HOME": str(self.home / "config"),
-            "PATH": os.environ["PATH"],
-        }
-        self.command = [sys.executable, "-I", "-S", str(ENSURE), "--service", "chaos"]
-        self.command += ["--no-bridge", "--bind", f"127.0.0.1:{self.port}", "--timeout", "10"]
-        self.command += ["--", sys.executable, "-I", "-S", str(self.daemon), str(self.port)]
+        self.world = World(Path(tempfile.mkdtemp(prefix="llmenv-chaos-")) / "w")
+        self.marker = f"{self.world.root}/"
+        self.command = self.world.argv("--timeout", "10", modes=["slow"])
+        self.trace = self.world.root / "trace"
+
+    def close(self) -> None:
+        self.reset()
+        shutil.rmtree(self.world.root.parent)
+
+    def reset(self) -> None:
+        """End what is left of the last run, and make the next one a cold one."""
+        while left := processes_with(self.marker):
+            for pid in left:
+                kill(pid)
+        for path in ("state", "run", "oracle"):
+            shutil.rmtree(self.world.root / path, ignore_errors=True)
+        self.world.oracle.mkdir()
+        self.trace.write_text("")
+
+    # --- runs ---
 
     def run(self, *prefix: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [*prefix, *self.command],
-            env=self.environment,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            timeout=40,
-        )
+        """Run it to its end.
 
-    def run_from_the_fork(self, *strace: str) -> subprocess.CompletedProcess[str]:
-        """Run it up to where the daemon is forked, and on from there under strace."""
-        stopping = [sys.executable, "-I", "-S", "-c", STOPPING, str(ENSURE.parent)]
-        with subprocess.Popen(
-            [*stopping, *self.command[4:]],
-            env=self.environment,
+        Raises:
+            TimeoutExpired: it hangs, and was ended.
+        """
+        return self.ended(self.begin([*prefix, *self.command]))
+
+    def run_child(self, *strace: str) -> subprocess.CompletedProcess[str]:
+        """Run it, with strace in the child that is to become the daemon, from the fork on.
+
+        Raises:
+            TimeoutExpired: it hangs, and was ended.
+        """
+        *python, program = self.command[:4]
+        stopping = [*python, "-c", STOPPING, os.path.dirname(program), *self.command[4:]]
+        run = self.begin(stopping)
+        child = wait_until(lambda: stopped_child(run.pid)) or 0
+        traced = ["strace", "-o", str(self.trace), "-b", "execve", *strace, "-p", str(child)]
+        with subprocess.Popen(traced, stderr=subprocess.PIPE, text=True) as tracer:
+            assert tracer.stderr
+            assert "attached" in tracer.stderr.readline()
+            os.kill(child, signal.SIGCONT)
+            try:
+                return self.ended(run)
+            except subprocess.TimeoutExpired:
+                kill(child)
+                raise
+
+    def begin(self, argv: Sequence[str]) -> subprocess.Popen[str]:
+        return subprocess.Popen(
+            argv,
+            env=self.world.env,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
-        ) as run:
-            status = Path(f"/proc/{run.pid}/status")
-            wait_for(lambda: "State:\tT" in status.read_text())
-            tracer = subprocess.Popen(
-                ["strace", "-f", "-q", "-b", "execve", *strace, "-p", str(run.pid)],
-                stderr=subprocess.DEVNULL,
-            )
-            wait_for(lambda: "TracerPid:\t0" not in status.read_text())
-            run.send_signal(signal.SIGCONT)
+            start_new_session=True,
+        )
+
+    def ended(self, run: subprocess.Popen[str]) -> subprocess.CompletedProcess[str]:
+        with run:
             try:
-                out, err = run.communicate(timeout=40)
-                tracer.wait(timeout=40)
+                out, err = run.communicate(timeout=HANG_S)
             except subprocess.TimeoutExpired:
-                run.kill()
-                tracer.kill()
+                os.killpg(run.pid, signal.SIGKILL)
                 raise
-            return subprocess.CompletedProcess(run.args, run.returncode, out, err)
-
-    def daemons(self) -> list[int]:
-        """Return the live processes that run our daemon, whatever the files say."""
-        found = []
-        for entry in filter(str.isdigit, os.listdir("/proc")):
-            try:
-                words = Path("/proc", entry, "cmdline").read_bytes().split(b"\0")
-                state = Path("/proc", entry, "stat").read_text().rpartition(")")[2].split()[0]
-            except OSError:
-                continue
-            if len(words) > 3 and os.fsencode(self.daemon) == words[3] and state not in "ZX":
-                found.append(int(entry))
-        return found
-
-    def reset(self) -> None:
-        for pid in self.daemons():
-            os.kill(pid, signal.SIGKILL)
-        wait_for(lambda: not self.daemons())
-        shutil.rmtree(self.home / "state", ignore_errors=True)
-
-    def close(self) -> None:
-        self.reset()
-        shutil.rmtree(self.home, ignore_errors=True)
+        return subprocess.CompletedProcess(run.args, run.returncode, out, err)
 
     def record(self) -> tuple[list[Call], list[Call]]:
         """Return the calls of a cold run: the parent's from its first touch of the state on, and
         the child's before its exec.
         """
-        self.reset()
-        trace = self.home / "trace"
-        done = self.run("strace", "-o", str(trace), "-b", "execve")
-        if done.returncode:
-            raise RuntimeError(f"the run to record failed: {done.stderr}")
-        lines = trace.read_text(errors="replace").splitlines()
-        touched = next(at for at, line in enumerate(lines) if str(self.state.parent) in line)
-        parent = [call for call in counted(lines)[touched:] if call.name]
-        self.reset()
-        done = self.run_from_the_fork("-o", str(trace))
-        if done.returncode:
-            raise RuntimeError(f"the run to record failed: {done.stderr}")
-        lines = trace.read_text(errors="replace").splitlines()
-        own = lines[0].split()[0]
-        children = [line.partition(" ")[2].strip() for line in lines if line.split()[0] != own]
-        return parent, [call for call in counted(children) if call.name]
+        found = []
+        for run in (self.run_parent, self.run_child):
+            self.reset()
+            done = run()
+            if done.returncode:
+                raise RuntimeError(f"the run to record failed: {done.stderr}")
+            found.append(self.trace.read_text(errors="replace").splitlines())
+        parent, child = found
+        state = str(self.world.state.parent)
+        touched = next(at for at, line in enumerate(parent) if state in line)
+        return (
+            [call for call in counted(parent)[touched:] if call.name],
+            [call for call in counted(child) if call.name],
+        )
 
-    def violations(self, experiment: Experiment) -> list[str]:
-        """Do one experiment; return what is wrong afterwards."""
+    def run_parent(self, *strace: str) -> subprocess.CompletedProcess[str]:
+        """Run it under strace, which leaves its child alone.
+
+        Raises:
+            TimeoutExpired: it hangs, and was ended.
+        """
+        options = [*strace]
+        if not any(f"={SLEEP}:" in option for option in options):
+            options += ["-e", f"inject={SLEEP}:{LONG_SLEEP}"]
+        return self.run("strace", "-o", str(self.trace), *options)
+
+    # --- what is wrong afterwards ---
+
+    def violations(self, experiment: Experiment) -> list[str] | None:
+        """Do one experiment; return what is wrong afterwards, or None: it did not happen."""
         self.reset()
-        options = ("-o", os.devnull, "-e", experiment.inject)
+        run = self.run_child if experiment.child else self.run_parent
         try:
-            if experiment.child:
-                hurt = self.run_from_the_fork(*options)
-            else:
-                hurt = self.run("strace", "-f", "-b", "execve", *options)
+            hurt = run("-e", experiment.inject)
+            if not experiment.happened(self.trace.read_text(errors="replace")):
+                return None
+            return [*self.wrong_at_once(experiment, hurt), *self.wrong_after_the_next(hurt)]
         except subprocess.TimeoutExpired:
             return ["it hangs"]
-        wrong = []
-        if "Traceback" in hurt.stderr and "KeyboardInterrupt" not in hurt.stderr:
-            wrong.append(f"a traceback: {hurt.stderr[-300:]}")
-        if not experiment.fatal:
-            lines = hurt.stderr.strip().splitlines()
-            if hurt.returncode not in (0, 1, 75) or len(lines) > 1:
-                wrong.append(f"status {hurt.returncode}, stderr {hurt.stderr!r}")
-            if hurt.returncode and not lines:
-                wrong.append(f"status {hurt.returncode} and not a word")
-        pidfile = self.state / "chaos.pid"
+
+    def wrong_at_once(
+        self, experiment: Experiment, hurt: subprocess.CompletedProcess[str]
+    ) -> Iterator[str]:
+        """Yield what is not as the run said: all that may ever come up is there by now."""
+        running = processes_with(self.marker)
+        status, said = hurt.returncode, hurt.stderr.splitlines()
+        told = f"status {status}, {hurt.stderr[-300:]!r}"
+        if "Traceback" in hurt.stderr or len(said) > 1:
+            yield f"more than a line: {told}"
+        if experiment.signal and not experiment.child:
+            number = signal.Signals[experiment.signal]
+            if status != -number and (status, number) != (130, signal.SIGINT):
+                yield f"it did not die of it: {told}"
+        elif status not in (0, 1, 75) or (status and not said):
+            yield f"no clear line, or a wrong status: {told}"
+        if status == 0 and running != self.world.told("listening"):
+            yield f"it said that one runs, and there are {running}: {told}"
+        if status == 1 and running:
+            yield f"it said that none runs, and there are {running}: {told}"
+        if status == 75 and len(running) != 1:
+            yield f"it said that one is on its way, and there are {running}: {told}"
+        pidfile = self.world.path("pid")
         if pidfile.exists() and not re.fullmatch(r"[1-9][0-9]*\n", pidfile.read_text()):
-            wrong.append(f"a broken pidfile: {pidfile.read_text()!r}")
+            yield f"a broken pidfile: {pidfile.read_text()!r}"
+
+    def wrong_after_the_next(self, hurt: subprocess.CompletedProcess[str]) -> Iterator[str]:
+        """Run a plain one, and yield what is not as it has to be then."""
+        world = self.world
         after = self.run()
-        if after.returncode:
-            wrong.append(f"the next run says: {after.returncode} {after.stderr.strip()}")
-        alive = self.daemons()
-        if len(alive) != 1:
-            wrong.append(f"{len(alive)} daemons")
-        named = pidfile.read_text().strip() if pidfile.exists() else "nothing"
-        if [named] != [str(pid) for pid in alive]:
-            wrong.append(f"the pidfile names {named}, alive are {alive}")
-        left = {path.name for path in self.state.iterdir()} if self.state.exists() else set()
-        litter = left - {f"chaos.{kind}" for kind in ("pid", "life", "alive", "log")}
-        if litter:
-            wrong.append(f"left over: {sorted(litter)}")
-        return wrong
+        if after.returncode or after.stderr:
+            yield f"the next run says: {after.returncode} {after.stderr.strip()}"
+        with suppress(AssertionError):
+            wait_until(lambda: len(processes_with(self.marker)) == 1, 2.0)
+        running = processes_with(self.marker)
+        if len(running) != 1 or running != world.daemons():
+            yield f"processes {running}, of which {world.daemons()} are daemons"
+        if world.told("bindfail"):
+            yield "two daemons met at the port"
+        starts = len(world.told("starts"))
+        if starts != 1 and (starts, hurt.returncode) != (2, 1):
+            yield f"{starts} were started, after status {hurt.returncode}"
+        record = read_record(os.path.realpath(world.path("life")))
+        if [record.pid if record else None] != running:
+            yield f"the record means {record.pid if record else 'none'}, there are {running}"
+        if [world.pidfile()] != running:
+            yield f"the pidfile names {world.pidfile()}, there are {running}"
+        if not model.locked(world.path("life")):
+            yield "the lifetime lock is free"
+        if not proves(world.path("alive"), world.path("life"), running):
+            yield "the `alive` link does not prove it"
+        places = [place for place in (world.state, world.root / "run" / "llmenv") if place.exists()]
+        left = {path.name for place in places for path in place.iterdir()}
+        if litter := left - {f"stub.{kind}" for kind in ("pid", "life", "alive", "log")}:
+            yield f"left over: {sorted(litter)}"
+
+
+def stopped_child(parent: int) -> int | None:
+    """Return the child of *parent* that is stopped, or None."""
+    for pid in Path(f"/proc/{parent}/task/{parent}/children").read_text().split():
+        if "State:\tT" in Path(f"/proc/{pid}/status").read_text():
+            return int(pid)
+    return None
+
+
+def proves(alive: Path, life: Path, running: list[int]) -> bool:
+    """True when the link *alive* leads to the descriptor of *life* that the daemon has."""
+    try:
+        own = os.readlink(alive).startswith(tuple(f"/proc/{pid}/fd/" for pid in running))
+        return own and os.path.samefile(alive, life)
+    except OSError:
+        return False
 
 
 def counted(lines: list[str]) -> list[Call]:
@@ -244,57 +311,74 @@ def counted(lines: list[str]) -> list[Call]:
     return calls
 
 
-def wait_for(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 10
-    while not condition() and time.monotonic() < deadline:
-        time.sleep(0.005)
-
-
 def kills(parent: list[Call], child: list[Call]) -> list[Experiment]:
     """Return an experiment for each call: SIGKILL at each, the gentler ones where it matters."""
-    locked = next((at for at, call in enumerate(parent) if call.name == "flock"), 0)
-    found = []
-    for at, call in enumerate(parent):
-        names = ("SIGKILL", *CRITICAL_SIGNALS) if at >= locked else ("SIGKILL",)
-        found += [Experiment(f"inject={call.name}:signal={n}:when={call.nth}", True) for n in names]
-    return found + [
-        Experiment(f"inject={call.name}:signal=SIGKILL:when={call.nth}", True, child=True)
-        for call in child
+    locked = next(at for at, call in enumerate(parent) if call.name == "flock")
+    return [
+        Experiment(call, signal=name, child=calls is child)
+        for calls in (parent, child)
+        for at, call in enumerate(calls)
+        for name in ("SIGKILL", *(GENTLE_SIGNALS if calls is child or at >= locked else ()))
     ]
 
 
 def failures(parent: list[Call], child: list[Call]) -> list[Experiment]:
     """Return an experiment for each call and each errno that it can be made to fail with."""
     return [
-        Experiment(f"inject={call.name}:error={error}:when={call.nth}", False, child=calls is child)
+        Experiment(call, error=error, child=calls is child)
         for calls in (parent, child)
         for call in calls
         for error in ERRORS.get(call.name, ())
     ]
 
 
+def carried_out(
+    experiments: Iterable[Experiment],
+) -> Iterator[tuple[Experiment, list[str] | None]]:
+    """Do the experiments, some side by side; yield each with what `Bench.violations` says of it."""
+    benches: SimpleQueue[Bench] = SimpleQueue()
+
+    def one(experiment: Experiment) -> tuple[Experiment, list[str] | None]:
+        bench = benches.get()
+        try:
+            return experiment, bench.violations(experiment)
+        finally:
+            benches.put(bench)
+
+    with ExitStack() as stack:
+        for _ in range(WORKERS):
+            bench = Bench()
+            stack.callback(bench.close)
+            benches.put(bench)
+        with ThreadPoolExecutor(WORKERS) as pool:
+            yield from pool.map(one, experiments)
+
+
 def main(stride: int = 1) -> int:
     """Run every *stride*-th experiment and step; print a summary; 1 if any left a violation."""
-    bench = Bench()
+    default_signals()
     began = time.monotonic()
-    bad = 0
+    bench = Bench()
     try:
         parent, child = bench.record()
-        print(f"calls: {len(parent)} in llmenv-ensure, {len(child)} in the child before its exec")
-        for title, experiments in (
-            ("kills", kills(parent, child)),
-            ("failures", failures(parent, child)),
-        ):
-            wrong = 0
-            experiments = experiments[::stride]
-            for experiment in experiments:
-                for violation in bench.violations(experiment):
-                    print(f"VIOLATION {experiment.inject}: {violation[:300]}", flush=True)
-                    wrong += 1
-            print(f"{title}: {len(experiments)} runs, {wrong} violations", flush=True)
-            bad += wrong
     finally:
         bench.close()
+    print(f"calls: {len(parent)} in llmenv-ensure, {len(child)} in the child before its exec")
+    bad = 0
+    for title, make in (("kills", kills), ("failures", failures)):
+        made = wrong = missed = 0
+        for number, (experiment, found) in enumerate(carried_out(make(parent, child)[::stride])):
+            if found is None:
+                print(f"NOT DONE {title} {number} {experiment}: it was over before", flush=True)
+                missed += 1
+                continue
+            made += 1
+            wrong += len(found)
+            for violation in found:
+                print(f"VIOLATION {title} {number} {experiment}: {violation[:400]}", flush=True)
+        rest = f", {missed} not done" if missed else ""
+        print(f"{title}: {made} runs, {wrong} violations{rest}", flush=True)
+        bad += wrong
     print(f"random lives: {model.live(1 + 69 // stride, 40)} steps, 0 violations", flush=True)
     print(f"took {time.monotonic() - began:.0f} s")
     return 1 if bad else 0

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import os
-import signal
 from typing import TYPE_CHECKING, TypeVar
 
 import pytest
-from daemons import World
+from daemons import World, default_signals
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator
@@ -15,10 +14,7 @@ if TYPE_CHECKING:
 
     Report = TypeVar("Report", pytest.TestReport, pytest.CollectReport)
 
-# A job of a script or of nohup ignores these, and so would every shell and daemon of the tests.
-for number in (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT):
-    if signal.getsignal(number) is signal.SIG_IGN:
-        signal.signal(number, signal.SIG_DFL)
+default_signals()
 
 
 @pytest.hookimpl(wrapper=True)

@@ -33,6 +33,16 @@ DEADLINE_S = 20.0
 T = TypeVar("T")
 
 
+def default_signals() -> None:
+    """Take SIGHUP, SIGINT and SIGQUIT as by default, for us and for all that we start.
+
+    A job of a script or of nohup ignores them, and so would every shell and daemon of the tests.
+    """
+    for number in (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT):
+        if signal.getsignal(number) is signal.SIG_IGN:
+            signal.signal(number, signal.SIG_DFL)
+
+
 def missing(what: str) -> NoReturn:
     """End the test for want of a tool: skipped on a desk, failed in CI, which must have it."""
     if os.environ.get("CI") == "true":

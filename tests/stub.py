@@ -5,16 +5,18 @@ up), `listening` (a line for each successful bind), `bindfail` (must never exist
 It answers an HTTP POST with the content of ORACLE/answer, so that it can play mcp-proxy.
 
 Modes, which it obeys from left to right before it binds:
-    gate          wait until ORACLE/go exists
+    gate          wait until ORACLE/go exists; `waiting` tells who came to it
     close-fds     close all descriptors but 0-2, as ssh does
     fork          leave a child to serve and exit
-    wrap          leave a child to serve and wait for it, as uvx does
+    wrap          leave a child to serve and wait for it
+    uvx           the same, and pass SIGINT on, as uvx does
     linger        with wrap: stay when the child has died
     child         keep a child in a session of its own, without our descriptors, as mcp-proxy does
     orphan        keep a child that has our descriptors, and does nothing
     deaf          ignore SIGINT and SIGTERM
     die=N         print two lines and exit with status N
     mute          never bind
+    slow          take SLOW_S before it binds
 and after it has bound:
     shut          once ORACLE/shut exists, close the port and stay
     flood         write to stdout as fast as it goes, until ORACLE/calm exists
@@ -27,6 +29,8 @@ import signal
 import socket
 import sys
 import time
+
+SLOW_S = 0.4  # longer than the next `llmenv-ensure` takes to come and look
 
 
 def note(oracle: str, name: str) -> None:
@@ -42,16 +46,24 @@ def wait_for(oracle: str, name: str) -> None:
         time.sleep(0.005)
 
 
+def pass_on(number: int, child: int) -> None:
+    """Send on to *child* each signal *number* that comes."""
+    signal.signal(number, lambda *_: os.kill(child, number))
+
+
 def prepare(oracle: str, modes: list[str]) -> None:
     """Do what is asked for before the port is bound."""
     for mode in modes:
         if mode == "gate":
+            note(oracle, "waiting")
             wait_for(oracle, "go")
         elif mode == "close-fds":
             os.closerange(3, 1024)
-        elif mode in ("fork", "wrap"):
+        elif mode in ("fork", "wrap", "uvx"):
             child = os.fork()
-            if child and mode == "wrap":
+            if child and mode == "uvx":
+                pass_on(signal.SIGINT, child)
+            if child and mode != "fork":
                 os.waitpid(child, 0)
                 if "linger" in modes:
                     wait_for(oracle, "never")
@@ -74,6 +86,8 @@ def prepare(oracle: str, modes: list[str]) -> None:
             os._exit(int(mode.removeprefix("die=")))
         elif mode == "mute":
             wait_for(oracle, "speak")
+        elif mode == "slow":
+            time.sleep(SLOW_S)
 
 
 def answer(conn: socket.socket, oracle: str) -> None:

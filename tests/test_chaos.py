@@ -5,13 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
-from chaos import Bench, failures, kills
-from daemons import need
+from chaos import Bench, Call, Experiment, carried_out, failures, kills
+from daemons import ENSURE, need, processes_with
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
 
-STRIDE = 29
+STRIDE = 37  # next to no multiple of the signals and errnos: each call in turn gets another
 
 
 @pytest.fixture
@@ -22,11 +23,52 @@ def bench() -> Iterator[Bench]:
     made.close()
 
 
-@pytest.mark.parametrize("kind", [kills, failures])
-@pytest.mark.parametrize("offset", [0, 13])
-def test_no_system_call_is_a_bad_moment(bench: Bench, kind: object, offset: int) -> None:
-    make = kills if kind is kills else failures
-    experiments = make(*bench.record())[offset::STRIDE]
-    assert len(experiments) > 5
-    wrong = {one.inject: bench.violations(one) for one in experiments}
-    assert {inject: found for inject, found in wrong.items() if found} == {}
+@pytest.mark.parametrize("make", [kills, failures])
+def test_no_system_call_is_a_bad_moment(
+    bench: Bench, make: Callable[[list[Call], list[Call]], list[Experiment]]
+) -> None:
+    experiments = make(*bench.record())[STRIDE // 2 :: STRIDE]
+    found = {str(one): wrong for one, wrong in carried_out(experiments)}
+    assert {one: wrong for one, wrong in found.items() if wrong} == {}
+    assert sum(wrong is not None for wrong in found.values()) >= 0.8 * len(experiments) > 20
+
+
+UNLOCKED = ("pass_fds=() if life is None else (life,)", "pass_fds=()")
+UNNAMED = ("os.pwrite(life, _identity(os.getpid(), service).encode(), 0)", "pass")
+ENDLESS = ("time.sleep(0.02)", "time.sleep(3600)")
+
+
+def mutate(bench: Bench, directory: Path, *changes: tuple[str, str]) -> None:
+    """Let *bench* hurt an ensure.py that was broken by hand."""
+    program = ENSURE.read_text()
+    for old, new in changes:
+        assert old in program
+        program = program.replace(old, new)
+    (directory / "ensure.py").write_text(program)
+    bench.command[3] = str(directory / "ensure.py")
+
+
+@pytest.mark.parametrize("child", [False, True])
+@pytest.mark.parametrize("changes", [[UNLOCKED], [UNNAMED], [UNLOCKED, UNNAMED]], ids=len)
+def test_a_daemon_that_nothing_proves_is_a_violation(
+    bench: Bench, tmp_path: Path, changes: list[tuple[str, str]], child: bool
+) -> None:
+    mutate(bench, tmp_path, *changes)
+    call = Call("execve" if child else "clock_nanosleep", 1)
+    assert bench.violations(Experiment(call, signal="SIGKILL", child=child))
+
+
+def test_a_run_that_hangs_is_a_violation_and_is_ended(
+    bench: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("chaos.HANG_S", 3.0)
+    mutate(bench, tmp_path, ENDLESS)
+    wrong = bench.violations(Experiment(Call("mkdir", 1), error="EINTR"))
+    assert wrong == ["it hangs"]
+    bench.reset()
+    assert processes_with(bench.marker) == []
+
+
+def test_what_did_not_happen_is_not_counted(bench: Bench) -> None:
+    assert bench.violations(Experiment(Call("mkdir", 99), error="EIO")) is None
+    assert bench.violations(Experiment(Call("mkdir", 99), signal="SIGKILL")) is None
