@@ -3,7 +3,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 # What the tests drive, besides bash: taken from the system where it can be.
-TOOLS := zsh fish strace shellcheck shfmt direnv zoxide tmux git
+TOOLS := zsh fish strace shellcheck shfmt direnv zoxide tmux git npm
 # The tests of the hook, which are also run without /proc, and as in bash 3.2.
 HOOK := tests/test_hooks.py tests/test_sessions.py tests/test_neighbours.py
 
@@ -40,8 +40,8 @@ setup: .venv/ready
 	@touch $@
 
 # As root on Debian the missing tools are installed; elsewhere the tests that want them say so.
-# mise comes from npm, where that is; else tests take what it does in short (in CI they must not), and
-# the benchmark leaves it out.
+# mise comes from npm, which root gets from Debian; without it tests take what it does in short (in CI
+# they must not), and the benchmark leaves it out.
 tools: setup
 	@missing=; for tool in $(TOOLS); do \
 	    command -v $$tool >/dev/null 2>&1 || missing="$$missing $$tool"; done; \

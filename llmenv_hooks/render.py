@@ -172,7 +172,8 @@ def _values(
         "state": state,
         "config": config.path,
         "config_fail": os.path.join(state, ensure.CONFIG_FAIL),
-        "gone": f"{missing} is gone; reinstall llmenv-hooks or remove its line from your rc file",
+        "gone": f"{missing} is gone, or not yours to run;"
+        " reinstall llmenv-hooks or remove its line from your rc file",
         "exports": exports(config),
         "services": [_paths(one, state) for one in config.kept_alive],
         "interval": str(INTERVAL_S if proc else INTERVAL_WITHOUT_PROC_S),

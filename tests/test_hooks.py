@@ -500,7 +500,10 @@ def test_a_removed_package_is_told_once(world: World, name: str) -> None:
     text = hook_text(world, name, helper=world.root / "gone.py")
     with Shell(name, world, hook=text) as shell:
         said = shell.startup + shell.run()[1]
-        assert said.count("is gone; reinstall llmenv-hooks or remove its line") == 1
+        assert (
+            said.count("is gone, or not yours to run; reinstall llmenv-hooks or remove its line")
+            == 1
+        )
         for _ in range(5):
             assert shell.run() == (0, "")
 
