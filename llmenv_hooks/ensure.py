@@ -1562,15 +1562,15 @@ def _cut(log: int, files: Files) -> None:
     os.ftruncate(log, 0)
 
 
-def _stay_while_flooded(files: Files, began_ns: int) -> None:
+def _stay_while_flooded(files: Files) -> None:
     """Keep the log short for as long as it takes more than 1 MiB in FLOOD_S seconds.
 
-    Only after a cut that this run, which *began_ns* is the start of, had to make, and only one
-    process at a time: no process of ours stays behind for a daemon that behaves.
+    One process at a time does; none of ours stays behind for a daemon that behaves.
     """
-    if (_modified(files.old_log) or 0) < began_ns:
+    try:
+        log = _open_ours(files.log, os.O_RDWR)
+    except (OSError, Problem):
         return
-    log = _open_ours(files.log, os.O_RDWR)
     try:
         calm_at = time.monotonic() + FLOOD_S
         while _flock(log, fcntl.LOCK_EX) and _still_at(log, files.log) and _life_held(files):
@@ -1580,6 +1580,8 @@ def _stay_while_flooded(files: Files, began_ns: int) -> None:
             if time.monotonic() > calm_at:
                 return
             time.sleep(0.02)
+    except (OSError, Problem, _NoLocks):
+        return  # what is wrong there is for the next look to say
     finally:
         os.close(log)
 
@@ -2649,6 +2651,7 @@ def _hook_pass(state: str, config: str) -> int:
 
     def run(service: Service) -> int:
         files = instances(service.name, state)
+        cuts = [_modified(one.old_log) for one in files]
         try:
             deep = _deep_is_due(files)
             # Long enough to see one that hangs, and to end it.
@@ -2664,8 +2667,9 @@ def _hook_pass(state: str, config: str) -> int:
         finally:
             for one in files:
                 _touch(one.life, seen_ns)
-        for one in files:
-            _stay_while_flooded(one, seen_ns)
+        for one, cut_before in zip(files, cuts, strict=True):
+            if _modified(one.old_log) != cut_before:
+                _stay_while_flooded(one)
         return 0
 
     return _each(known.kept_alive, run)
