@@ -2,13 +2,37 @@
 
 from __future__ import annotations
 
+import os
 import sys
 
 from llmenv_hooks import ensure
 
 
 def main() -> None:
-    """Run `llmenv` with the process's arguments, and exit with its status.
+    """Run `llmenv` with the process's arguments, and exit with its status."""
+    ensure._open_standard_descriptors()
+    if sys.__stderr__ is None:  # closed; what is printed to None goes to stdout
+        sys.stderr = open(os.devnull, "w")  # noqa: SIM115
+    if sys.__stdout__ is None:
+        ensure._say(2, "llmenv: cannot write to standard output: it is closed")
+        sys.exit(1)
+    try:
+        status = _run()
+        sys.stdout.flush()
+    except OSError as error:
+        if error.filename is not None:
+            raise  # no write to stdout
+        # The interpreter would write once more when it ends (module signal, "Note on SIGPIPE").
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        status = 141
+        if not isinstance(error, BrokenPipeError):
+            ensure._say(2, f"llmenv: cannot write to standard output: {error.strerror}")
+            status = 1
+    sys.exit(status)
+
+
+def _run() -> int:
+    """Run the command and return its exit status.
 
     `llmenv hook SHELL` runs at every shell start, so it is answered without typer.
     """
@@ -16,24 +40,18 @@ def main() -> None:
         if len(sys.argv) == 3 and sys.argv[1] == "hook" and not sys.argv[2].startswith("-"):
             from llmenv_hooks import render
 
-            code = render.cached_hook(sys.argv[2])
-            sys.stdout.buffer.write(code)
-            sys.stdout.buffer.flush()
-        else:
-            from llmenv_hooks import cli
+            sys.stdout.buffer.write(render.cached_hook(sys.argv[2]))
+            return 0
+        from llmenv_hooks import cli
 
-            cli.app(prog_name="llmenv")
+        return cli.run()
     except ensure.Problem as problem:
-        print(f"llmenv: {problem}", file=sys.stderr)
+        ensure._say(2, f"llmenv: {problem}")
         if sys.argv[1:2] in (["hook"], ["export"]):
-            print("false")  # what a shell evaluates then fails too
-        sys.exit(problem.exit_code)
-    except BrokenPipeError:
-        # Nobody reads on; without this the interpreter would complain when it closes stdout.
-        sys.stderr.close()
-        sys.exit(141)
+            ensure._say(1, "false")  # what a shell evaluates then fails too
+        return problem.exit_code
     except KeyboardInterrupt:
-        sys.exit(130)
+        return 130
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ import contextlib
 import io
 import json
 import os
+import re
 import shlex
 import shutil
 import signal
@@ -53,7 +54,9 @@ class Row(NamedTuple):
 def check(
     shells: Annotated[
         list[str] | None,
-        typer.Argument(metavar="SHELL", help="default: all", show_default=False),
+        typer.Argument(
+            metavar="SHELL", help="default: all", autocompletion=lambda: [*render.QUOTE]
+        ),
     ] = None,
     golden: Annotated[
         str | None,
@@ -106,6 +109,9 @@ def _annotate(row: Row, path: str) -> None:
 
     title = escaped(f"llmenv check {row.shell}: {row.check}", ":,")
     where = escaped(path, ":,")
+    # The first line that a diff changes: where its first hunk begins, and past the context.
+    if hunk := re.search(r"^@@ -(\d+).*\n((?: .*\n)*)", row.detail, re.M):
+        where += f",line={int(hunk[1]) + hunk[2].count(chr(10))}"
     print(f"::error file={where},title={title}::{escaped(row.detail)}", file=sys.stderr)
 
 
@@ -121,8 +127,7 @@ def _rows(shell: str, golden: str | None, update: bool, allow_missing: bool) -> 
         result = "not run" if allow_missing else "failed"
         yield Row(shell, "shell", result, f"{shell} is not installed")
     else:
-        for what, wrong in _behaviour(shell):
-            yield _row(shell, what, wrong)
+        yield from _behaviour(shell)
 
 
 def _row(shell: str, what: str, wrong: str) -> Row:
@@ -186,49 +191,69 @@ _LATER = {
 _FAIL_3 = {"bash": "(exit 3)", "zsh": "(exit 3)", "fish": "sh -c 'exit 3'"}
 
 
-def _behaviour(shell: str) -> Iterator[tuple[str, str]]:
-    """Use the hook in an interactive *shell*; yield (what it should do, "" or what went wrong)."""
+_DOES = ("starts a daemon", "revives it after kill -9", "keeps the exit status", "prints nothing")
+
+# A daemon that ends with the check, however that ends: then the connection to it breaks.
+_DAEMON = """
+import socket, sys
+listener = socket.create_server(("127.0.0.1", int(sys.argv[1])))
+socket.create_connection(("127.0.0.1", int(sys.argv[2]))).recv(1)
+"""
+
+
+def _behaviour(shell: str) -> Iterator[Row]:
+    """Use the hook in an interactive *shell*; yield a row for each thing that it should do."""
     try:
         from llmenv_hooks.pty_shell import PROMPTS, ExceptionPexpect, Shell
     except ImportError:
-        raise ensure.Problem(
-            "no pexpect to drive a shell with; python3 -m pip install 'llmenv-hooks[check]'"
-        ) from None
+        install = "python3 -m pip install 'llmenv-hooks[check]'"
+        yield Row(shell, "pexpect", "failed", f"no pexpect to drive a shell with; {install}")
+        return
 
-    with _home() as home:
-        environment = _settle(home)
+    with _home() as home, socket.create_server(("127.0.0.1", 0)) as alive:
+        environment = _settle(home, alive.getsockname()[1])
         rc = _hook(shell, environment) + PROMPTS[shell] + _LATER.get(shell, "")
         state = home / "state" / "llmenv"
         transcript = io.StringIO()
-        what = "starts a daemon"
+        left = list(_DOES)
+
+        def row(wrong: str) -> Row:
+            seen = f"{wrong}\n--- transcript\n{transcript.getvalue()}" if wrong else ""
+            return _row(shell, left.pop(0), seen)
+
         try:
             with Shell(shell, home, rc, environment, transcript=transcript) as session:
                 answers = [(3, session.startup.strip())]
                 first = _await_pid(state)
-                yield what, ""
+                yield row("")
                 answers.append(session.run(_FAIL_3[shell]))
-                what = "revives it after kill -9"
                 os.kill(first, signal.SIGKILL)
                 answers.append(session.run(_FAIL_3[shell]))
                 _await_pid(state, first, lambda: answers.append(session.run(_FAIL_3[shell])))
-                yield what, ""
+                yield row("")
         except (ExceptionPexpect, TimeoutError, ProcessLookupError) as error:
+            failed = row(str(error))
             files = [*state.glob("stub.fail"), *state.glob("stub.log")]
             logs = "".join(f"\n--- {file.name}\n{file.read_text()}" for file in files)
-            yield what, f"{error}\n--- transcript\n{transcript.getvalue()}{logs}"
+            yield failed._replace(detail=failed.detail + logs)
+            for what in left:
+                yield Row(shell, what, "not run", f"{failed.check}: failed")
             return
         lost = {str(status): None for status, _ in answers if status != 3}
-        yield "keeps the exit status", f"3 became {', '.join(lost)}" if lost else ""
-        yield "prints nothing", "\n".join({said: None for _, said in answers if said})
+        yield row(f"3 became {', '.join(lost)}" if lost else "")
+        yield row("\n".join({said: None for _, said in answers if said}))
 
 
-def _settle(home: Path) -> dict[str, str]:
-    """Put a config with one harmless service into *home*; return the environment to use it in."""
+def _settle(home: Path, alive: int) -> dict[str, str]:
+    """Put a config with one harmless service into *home*; return the environment to use it in.
+
+    The service runs as long as somebody listens on the port *alive*.
+    """
     with socket.socket() as sock:
         sock.bind(("127.0.0.1", 0))
         port = str(sock.getsockname()[1])
-    command = [sys.executable, "-m", "http.server", "--bind", "127.0.0.1", port]
-    command += ["--directory", str(home)]  # by that word it is found again
+    command = [sys.executable, "-I", "-S", "-c", _DAEMON, port, str(alive)]
+    command += [str(home)]  # by that word it is found again
     config = home / "config.toml"
     words = ", ".join(map(json.dumps, command))
     config.write_text(
@@ -271,7 +296,10 @@ def _await_pid(state: Path, old: int | None = None, ask: Callable[[], object] = 
 
 @contextlib.contextmanager
 def _home() -> Iterator[Path]:
-    """Make a home of its own, and on the way out end every process that was started for it."""
+    """Make a home of its own, and on the way out end every process that was started for it.
+
+    The daemon ends by itself too, where nobody tells of processes.
+    """
     with tempfile.TemporaryDirectory(prefix="llmenv-check-", ignore_cleanup_errors=True) as home:
         try:
             yield Path(home)

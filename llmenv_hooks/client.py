@@ -24,10 +24,8 @@ from typing import Annotated, Any
 from urllib.parse import urlsplit
 
 import typer
-from rich.console import Console
-from rich.table import Table
 
-from llmenv_hooks import ensure, userfile
+from llmenv_hooks import ensure, tables, userfile
 from llmenv_hooks.ensure import Config, Problem, UsageError, printable
 from llmenv_hooks.formats import JSON, TOML, YAML, Format, Unreadable
 
@@ -311,7 +309,10 @@ def _decoded(content: bytes | None) -> tuple[bytes, str | None]:
 
 
 def client(
-    agent: Annotated[str | None, typer.Argument(metavar="AGENT", help=", ".join(AGENTS))] = None,
+    agent: Annotated[
+        str | None,
+        typer.Argument(metavar="AGENT", help=", ".join(AGENTS), autocompletion=lambda: [*AGENTS]),
+    ] = None,
     write: Annotated[bool, typer.Option("--write", help="Merge it into the agent's file.")] = False,
     remove: Annotated[
         bool, typer.Option("--remove", help="Take it out of the agent's file again.")
@@ -408,10 +409,10 @@ def _entries(path: str, agent: Agent) -> Mapping[str, Any]:
 
 
 def _print_agents(config: Config, in_project: bool) -> None:
-    table = Table("agent", "file", "has our servers", box=None, pad_edge=False)
+    table = tables.new("agent", "file", "has our servers")
     for name, (path, agent) in _files(in_project).items():
         table.add_row(name, printable(path), _summary(path, agent, config))
-    Console(width=1000, highlight=False, markup=False).print(table)
+    tables.show(table, whole=True)
 
 
 def _summary(path: str, agent: Agent, config: Config) -> str:

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import fcntl
 import ipaddress
 import json
 import os
+import re
+import shlex
+import shutil
 import stat
 import sys
 import time
@@ -14,12 +18,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 from urllib.parse import urlsplit
 
 import typer
-from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 
-from llmenv_hooks import ensure, install, render, userfile
-from llmenv_hooks.ensure import Config, Problem, Service, printable
+from llmenv_hooks import ensure, install, render, tables, userfile
+from llmenv_hooks.ensure import Config, Problem, Service, Status, printable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -59,19 +61,15 @@ def doctor(
 
 
 def _print(findings: list[Finding]) -> None:
-    plain = bool(os.environ.get("NO_COLOR"))
-    table = Table(box=None, pad_edge=False, header_style=None if plain else "bold")
-    for title in ("check", "verdict", "found, and what to do"):
-        table.add_column(title, overflow="fold")
-    colours = {"ok": "green", "warn": "yellow", "fail": "red"}
+    table = tables.new("check", "verdict", "found, and what to do")
+    colours = {"ok": "green", "warn": "yellow", "fail": "red"} if tables.coloured() else {}
     for finding in findings:
         name = f"{finding.service}: {finding.check}" if finding.service else finding.check
-        style = None if plain else colours[finding.verdict]
         text = printable(finding.found, 700)
         if finding.todo:
             text += f"\n-> {printable(finding.todo)}"
-        table.add_row(name, Text(finding.verdict, style=style or ""), text)
-    Console(highlight=False, markup=False).print(table)
+        table.add_row(name, Text(finding.verdict, style=colours.get(finding.verdict, "")), text)
+    tables.show(table)
 
 
 def examine() -> Iterator[Finding]:
@@ -89,9 +87,8 @@ def examine() -> Iterator[Finding]:
     there = config.path if os.path.exists(config.path) else f"{config.path} (none: the default)"
     names = ", ".join(service.name for service in config.services) or "no service"
     yield Finding("config", "ok", f"{there}: {names}")
-    if config.server_host is not None:
-        where = "this host" if config.here else "another host, nothing runs here"
-        yield Finding("server_host", "ok", f"{config.server_host}: {where}")
+    where = "this host" if config.here else "another host, nothing runs here"
+    yield Finding("server_host", "ok", f"{config.server_host or 'not set'}: {where}")
     if config.here and any(service.bridge for service in config.services):
         yield from _safely("mcp-proxy", _bridge)
     for service in config.services:
@@ -135,29 +132,77 @@ def _state_directory() -> Iterator[Finding]:
 
 
 def _hooks() -> Iterator[Finding]:
-    """Find the lines in rc files that bring the hook, and whether what they source is current."""
+    """Find the lines in rc files that bring the hook, and whether what they lead to is right."""
     found = False
     for shell in render.QUOTE:
         for path in install.startup_files(shell):
-            content = userfile.load(path) or b""
-            block, line = install.has_block(content), install.has_eval(content)
-            if not (block or line):
+            where, again = f"{shell}: {path}", f"llmenv install {shell}"
+            try:
+                content = userfile.load(path) or b""
+                install._refuse_half(path, content)
+            except Problem as problem:
+                yield Finding("hook", "fail", f"{shell}: {problem}", f"mend it; then: {again}")
+                found = True
+                continue
+            if install.has_block(content):
+                yield from _sourced(shell, where, again)
+            elif install.has_eval(content):
+                yield from _evaluated(where, content)
+            else:
                 continue
             found = True
-            where = f"{shell}: {path}"
-            static = userfile.load(install.static_path(shell)) if block else None
-            again = f"llmenv install {shell}"
-            if not block:
-                yield Finding("hook", "ok", f"{where}, by llmenv hook (llmenv install is faster)")
-            elif static is None:
-                yield Finding("hook", "fail", f"{where}: the file it sources is gone", again)
-            elif static != _current(shell):
-                old = "is of another version, config or Python"
-                yield Finding("hook", "warn", f"{where}: the file it sources {old}", again)
-            else:
-                yield Finding("hook", "ok", f"{where}, llmenv {ensure.__version__}")
     if not found:
         yield Finding("hook", "warn", "in no rc file of bash, zsh or fish", "llmenv install")
+
+
+def _sourced(shell: str, where: str, again: str) -> Iterator[Finding]:
+    """Judge the static file, which the block in *where* sources."""
+    static = userfile.load(install.static_path(shell))
+    if static is None:
+        yield Finding("hook", "fail", f"{where}: the file it sources is gone", again)
+        return
+    code = os.fsdecode(static)
+    if static == _current(shell):
+        yield Finding("hook", "ok", f"{where}, llmenv {ensure.__version__}")
+    else:
+        version = re.match(r"# llmenv (\S+)\n", code)
+        old = f"is of llmenv {version[1] if version else '(no version)'}"
+        if version and version[1] == ensure.__version__:
+            old += ", but of another config or Python"
+        yield Finding("hook", "warn", f"{where}: the file it sources {old}", again)
+    python = _interpreter(shell, code)
+    if ensure.is_executable(python):
+        yield Finding("interpreter", "ok", f"{shell}: {python}")
+    else:
+        gone = f"{shell}: {python or 'what the hook calls'} is gone"
+        yield Finding("interpreter", "fail", gone, again)
+
+
+def _interpreter(shell: str, code: str) -> str:
+    """Return the first path that *code*, a static file, tests with -x; "" for none."""
+    try:
+        if shell == "zsh":  # where the code is one word
+            code = shlex.split(code)[-1]
+        words = shlex.shlex(code.partition(" -x ")[2], posix=True)
+        words.whitespace_split, words.commenters = True, ""
+        if shell == "fish":
+            words.escapedquotes = "'"
+        return words.get_token() or ""
+    except (ValueError, IndexError):  # cut, or edited
+        return ""
+
+
+def _evaluated(where: str, content: bytes) -> Iterator[Finding]:
+    """Judge a line that runs `llmenv hook`: whether a shell finds that."""
+    yield Finding("hook", "ok", f"{where}, by llmenv hook (llmenv install is faster)")
+    named = re.search(rb"^[^#\n]*?([^\s\"'`(]*\bllmenv) hook\b", content, re.M)
+    word = os.fsdecode(named[1]) if named else "llmenv"
+    program = os.path.expanduser(os.path.expandvars(word))
+    if path := shutil.which(program):
+        yield Finding("interpreter", "ok", f"{where} runs {path}")
+    else:
+        todo = "put its directory on PATH, before that line"
+        yield Finding("interpreter", "fail", f"{where} runs {program}, which is not on PATH", todo)
 
 
 def _current(shell: str) -> bytes | None:
@@ -195,10 +240,11 @@ def _address(service: Service) -> Iterator[Finding]:
 def _state(service: Service) -> Iterator[Finding]:
     """Judge the port, the process and what is recorded of it."""
     seen = ensure.inspect(service, ensure.state_dir())
+    detail = seen.detail.removeprefix(f"{service.name}: ")
     found = f"{seen.state}, pid {seen.pid}" if seen.pid else seen.state
-    found += f": {seen.detail}" if seen.detail else ""
+    found += f": {detail}" if detail else ""
     start = f"llmenv start {service.name}"
-    down = "warn" if service.autostart else "ok"
+    down = "fail" if service.autostart else "ok"
     verdict, todo = {
         "running": ("warn", f"llmenv logs {service.name}") if seen.detail else ("ok", ""),
         "broken": ("fail", f"llmenv restart {service.name}"),
@@ -208,19 +254,53 @@ def _state(service: Service) -> Iterator[Finding]:
         "taken": ("fail", "stop that process, or give the service another bind"),
     }.get(seen.state, (down, start))
     yield Finding("state", verdict, found, todo, service.name)
-    try:
-        written = ensure.read_pidfile(seen.files.pid)
-    except (Problem, OSError) as problem:
-        yield Finding("pidfile", "warn", str(problem), "llmenv-ensure writes it anew", service.name)
-    else:
-        if seen.state == "running" and written != seen.pid:
-            wrong = f"{seen.files.pid} says {written or 'nothing'}"
-            yield Finding("pidfile", "warn", wrong, "llmenv-ensure writes it anew", service.name)
+    yield _pidfile(service, seen)
+    yield _identity(service, seen)
+    yield _lock(service, seen)
     failure = ensure.read_failure(seen.files)
     if failure and seen.state not in ("failed", "running"):
         ago = f"{max(0, time.time() - failure.when):.0f} s ago, {failure.count} in a row"
-        said = f"{failure.message} ({ago})"
+        said = f"{failure.message.removeprefix(f'{service.name}: ')} ({ago})"
         yield Finding("last failure", "warn", said, f"llmenv logs {service.name}", service.name)
+
+
+def _pidfile(service: Service, seen: Status) -> Finding:
+    anew = "llmenv-ensure writes it anew"
+    try:
+        written = ensure.read_pidfile(seen.files.pid)
+    except (Problem, OSError) as problem:
+        return Finding("pidfile", "warn", str(problem), anew, service.name)
+    found = f"{seen.files.pid}: {written or 'none'}"
+    if seen.state == "running" and written != seen.pid:
+        return Finding("pidfile", "warn", found, anew, service.name)
+    return Finding("pidfile", "ok", found, service=service.name)
+
+
+def _identity(service: Service, seen: Status) -> Finding:
+    """Say which process the record in NAME.life means, and whether that lives."""
+    record = ensure.read_record(seen.files.life)
+    if record is None:
+        return Finding("identity", "ok", "nothing is recorded", service=service.name)
+    lives = {True: "lives", False: "is dead", None: "is of another boot, container or host"}
+    found = f"pid {record.pid} of user {record.uid}, on {record.bind}: {lives[record.lives()]}"
+    return Finding("identity", "ok", found, service=service.name)
+
+
+def _lock(service: Service, seen: Status) -> Finding:
+    """Say who holds the start lock."""
+    files = seen.files
+    try:
+        fd = ensure._open_ours(files.lock, os.O_RDONLY)
+    except FileNotFoundError:
+        return Finding("lock", "ok", "free", service=service.name)
+    try:
+        held = not ensure._flock(fd, fcntl.LOCK_SH) or ensure._held_by_seed(fd)
+    finally:
+        os.close(fd)
+    if held:
+        found = f"{ensure._lock_holder(files)} holds {files.lock}: it starts or stops the service"
+        return Finding("lock", "ok", found, service=service.name)
+    return Finding("lock", "ok", "free; the next start sweeps what was left", service=service.name)
 
 
 SERVICE_CHECKS = {"command": _command, "address": _address, "state": _state}

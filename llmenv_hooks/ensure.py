@@ -1,28 +1,34 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""Start a service exactly once, however many ask at the same moment, and prove that it lives.
+"""Start a service exactly once, however many ask at once; prove that it lives.
 
-    llmenv-ensure [--service NAME] [--bind HOST:PORT] [--pidfile PATH] [--timeout SECONDS]
-                  [--no-bridge] [--deep] [--json] [--quiet] [-- COMMAND [ARG ...]]
+    llmenv-ensure [--service NAME] [--bind HOST:PORT] [--pidfile PATH]
+                  [--timeout SECONDS] [--no-bridge] [--deep] [--json] [--quiet]
+                  [-- COMMAND [ARG ...]]
 
-With no arguments: every service of the config that belongs on this host or, with no config,
-the default service: `icm serve` behind mcp-proxy on 127.0.0.1:7878.  One line a service on
-stdout: `NAME already-running pid=N` or `NAME spawned pid=N` (`pid=-`: root's, or unknown).
+With no arguments: every service of the config that belongs on this host or,
+with no config, the default service: `icm serve` behind mcp-proxy on
+127.0.0.1:7878.  One line a service on stdout: `NAME already-running pid=N` or
+`NAME spawned pid=N` (`pid=-`: root's, or unknown).
 
-    --service NAME    only this service
+    --service NAME   only this service
     --bind, --no-bridge, -- COMMAND   instead of what the config says
-    --pidfile PATH    keep the service's files beside PATH instead of in the state directory
-    --timeout S       how long to wait for the port; default 10
-    --deep            also ask a bridged service for its tools; restart it if its child is gone
-    --json            a JSON object a line instead of words
-    --quiet           nothing on stdout
-    --hook STATE CONFIG   as the prompt hook calls it: detached, silent, with growing pauses
+    --pidfile PATH   keep the service's files beside PATH, not in the state
+                     directory
+    --timeout S      how long to wait for the port; default 10
+    --deep           also ask a bridged service for its tools; restart it if
+                     its child is gone
+    --json           a JSON object a line instead of words
+    --quiet          nothing on stdout
+    --hook STATE CONFIG   as the prompt hook calls it: detached, silent, with
+                     growing pauses
 
-Exit status: 0 all run; 1 one could not be started (why, on stderr); 2 wrong usage or config;
-75 not up within the timeout, but being started; 130 interrupted.
+Exit status: 0 all run; 1 one could not be started (why, on stderr); 2 wrong
+usage or config; 75 not up within the timeout, but being started; 130
+interrupted.
 
-This file needs Python 3.11 and its standard library, nothing else: copy it where you like and
-run it as `python3 -I -S ensure.py`.
+This file needs Python 3.11 and its standard library, nothing else: copy it
+where you like and run it as `python3 -I -S ensure.py`.
 
 
 WORDS
@@ -985,21 +991,48 @@ def find_listener(service: Service, likely: int | None = None) -> Listener | Non
         pids = _ask("lsof", "-nP", "-t", f"-iTCP:{service.port}", "-sTCP:LISTEN").split()
         if not pids:
             return None
-        owner, _, command = _ask("ps", "-o", "uid=,command=", "-p", pids[0]).partition(" ")
-        return Listener(int(owner), int(pids[0]), command.split()) if owner.isdigit() else None
+        uid, _, command = _ask("ps", "-o", "uid=,command=", "-p", pids[0]).partition(" ")
+        return Listener(int(uid), int(pids[0]), command.split()) if uid.isdigit() else None
     seen = []
-    for table in ("tcp", "tcp6"):
-        for line in _proc("net", table).decode().splitlines()[1:]:
-            words = line.split()
-            address, _, port = words[1].partition(":")
-            if words[3] == "0A" and int(port, 16) == service.port:
-                closeness = _covers(address, service)
-                if closeness is not None:
-                    seen.append((closeness, int(words[7]), words[9]))
+    for words in _listening(("tcp6",) if ":" in service.host else ("tcp", "tcp6")):
+        address, _, port = words[1].partition(":")
+        closeness = _covers(address, service) if int(port, 16) == service.port else None
+        if closeness is not None:
+            seen.append((closeness, int(words[7]), words[9]))
+        if closeness == 0:
+            break
     if not seen:
         return None
-    _, uid, inode = min(seen)
-    return _with_pid(uid, inode, likely)
+    _, owner, inode = min(seen)
+    return _with_pid(owner, inode, likely)
+
+
+def _listening(tables: tuple[str, ...]) -> Iterator[list[str]]:
+    """Yield the words of each listening socket in the *tables* of /proc/net.
+
+    They come first. What comes next takes the kernel milliseconds to look for, in a table as large
+    as the memory allows, so that no more is read at once than a line.
+    """
+    for table in tables:
+        try:
+            fd = os.open(f"{PROC}/net/{table}", os.O_RDONLY | os.O_CLOEXEC)
+        except (FileNotFoundError, PermissionError):
+            continue
+        try:
+            yield from _first_lines(fd)
+        finally:
+            os.close(fd)
+
+
+def _first_lines(fd: int) -> Iterator[list[str]]:
+    rest = b""
+    while chunk := os.read(fd, 128):
+        *lines, rest = (rest + chunk).split(b"\n")
+        for words in (line.decode().split() for line in lines):
+            if words[3] == "0A":
+                yield words
+            elif words[3] != "st":  # no more of them, and not the heading
+                return
 
 
 def _covers(address: str, service: Service) -> int | None:
@@ -1324,7 +1357,8 @@ def look(service: Service, files: Files) -> Sight:
     if probe(service.host, service.port):
         return _who_answers(service, bare)
     if bare:
-        return Sight("bare", bare, time.time() - os.stat(files.pid).st_mtime)
+        # One of the future tells of a clock that was set back: it too is not believed for long.
+        return Sight("bare", bare, abs(time.time() - os.stat(files.pid).st_mtime))
     return Sight("down")
 
 
@@ -1511,7 +1545,9 @@ def _cut(log: int, files: Files) -> None:
     newest = os.pread(log, LOG_BYTES, max(0, size - LOG_BYTES))
     try:
         _replace(files.old_log, newest)
-    except OSError:
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
         # A full disk has room again once the log is empty.
         os.ftruncate(log, 0)
         _replace(files.old_log, newest)
@@ -1748,9 +1784,8 @@ def _with_locks(work: Callable[[Files], Result], files: Files) -> Result:
         if runtime is None or files.locks == runtime:
             raise _no_locks(files)
         moved = Files(files.pid, runtime)
-        with _PRIVATE:
-            make_directory(runtime)
-            _link(moved.life, files.life)  # where shells look for it, and `Files`
+        make_directory(runtime)
+        _link(moved.life, files.life)  # where shells look for it, and `Files`
     except OSError as error:
         raise Problem(f"{files.stem}: {_cannot_use(error, files)}") from None
     return _with_locks(work, moved)
@@ -1808,7 +1843,8 @@ def make_directory(path: str) -> None:
             " run this as that user, or set HOME"
         )
     try:
-        os.makedirs(path, 0o700, exist_ok=True)
+        with _PRIVATE:  # what is made above *path* has its mode from the umask alone
+            os.makedirs(path, 0o700, exist_ok=True)
         fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
     except OSError as error:
         what = os.strerror(error.errno or 0)

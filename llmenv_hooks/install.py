@@ -38,7 +38,9 @@ _SLOWER = "runs `llmenv hook` too, which is slower; that line can go"
 
 Shell = Annotated[
     str | None,
-    typer.Argument(metavar="SHELL", help="bash, zsh or fish", show_default=False),
+    typer.Argument(
+        metavar="SHELL", help="bash, zsh or fish", autocompletion=lambda: [*render.QUOTE]
+    ),
 ]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Show the changes as a diff, make none.")]
 

@@ -113,6 +113,7 @@ def static(shell: str, path: str, state: str, config: str) -> str:
     needed = [file for file in [_ensure_path(), *_metadata(), config] if os.path.exists(file)]
     return _template(f"static.{checked(shell)}").render(
         _values(known, state, sys.executable, _ensure_path(), ensure.has_proc()),
+        version=ensure.__version__,
         static=path,
         host=os.uname().nodename,
         needed=needed,
@@ -171,7 +172,8 @@ def _values(
         "state": state,
         "config": config.path,
         "config_fail": os.path.join(state, ensure.CONFIG_FAIL),
-        "gone": f"{missing} is gone; reinstall llmenv-hooks or remove its line from your rc file",
+        "gone": f"{missing} is gone, or not yours to run;"
+        " reinstall llmenv-hooks or remove its line from your rc file",
         "exports": exports(config),
         "services": [_paths(one, state) for one in config.kept_alive],
         "interval": str(INTERVAL_S if proc else INTERVAL_WITHOUT_PROC_S),

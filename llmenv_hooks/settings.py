@@ -14,12 +14,17 @@ import typer
 
 from llmenv_hooks import ensure, render, userfile
 
-app = typer.Typer(
-    no_args_is_help=True, rich_markup_mode=None, help="Check the config, show it, or say where."
-)
+app = typer.Typer(rich_markup_mode=None)
 
 SCHEMA = Path(__file__).resolve().with_name("config.schema.json")
 PORTS_TRIED = 100
+
+
+@app.callback(invoke_without_command=True, help="Check the config, show it, or say where.")
+def help_without_command(context: typer.Context) -> None:
+    """Print the help of a group of commands when none of them is named."""
+    if context.invoked_subcommand is None:
+        print(context.get_help())
 
 
 def init(

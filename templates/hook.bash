@@ -32,7 +32,7 @@ if [[ $- == *i* && -z ${LLMENV_DISABLE-} ]]; then
     __llmenv_lives() {
         [[ $2 -ef $3 ]] && \builtin return 0
         \builtin local __llmenv_pid=''
-        [[ -r $1 ]] && IFS='' \builtin read -r __llmenv_pid <"$1"
+        [[ -r $1 ]] && { IFS='' \builtin read -r __llmenv_pid <"$1"; } 2>/dev/null
         [[ -n ${__llmenv_pid} && ${__llmenv_pid} != *[!0-9]* ]] &&
             \builtin kill -0 "${__llmenv_pid}" 2>/dev/null
     }

@@ -1,4 +1,5 @@
 {## What `llmenv install` has ~/.bashrc source: the hook, for this host, and code that renews it. ##}
+# llmenv {{ version }}
 if [[ $- == *i* && -z ${LLMENV_DISABLE-} ]]; then
     if [[ ${HOSTNAME-} != {{ host }} && -z ${__llmenv_static-} ]]; then
         # Another host with the same home, or a new name: what is below need not be right here. Its

@@ -1,4 +1,5 @@
 {## What `llmenv install` has fish source: the hook, for this host, and code that renews it. ##}
+# llmenv {{ version }}
 if status is-interactive; and test -z "$LLMENV_DISABLE"
     if test "$hostname" != {{ host }}; and not set -q __llmenv_static
         # Another host with the same home, or a new name: what is below need not be right here. Its

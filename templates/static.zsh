@@ -1,4 +1,5 @@
 {## What `llmenv install` has ~/.zshrc source: the hook, for this host, and code that renews it. ##}
+# llmenv {{ version }}
 \builtin \emulate \zsh \-o \no_aliases \-o \no_bg_nice \-o \no_xtrace \-c {% filter quote %}
 
 if [[ -o interactive && -z ${LLMENV_DISABLE-} ]]; then

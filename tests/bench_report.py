@@ -145,12 +145,18 @@ def tables(found: list[Row]) -> dict[str, str]:
         for row in found
         if row.section == "parts" and row.variant != "an empty loop"
     ]
+    commands = [
+        [row.variant, f"{row.median:.1f}"]
+        for row in found
+        if row.section == "commands" and "services" not in row.variant
+    ]
     heads = {
         "prompts": ["shell", "llmenv, µs", "10 services, µs", "direnv, µs", "direnv / llmenv"],
         "starts": ["shell", "llmenv, ms", "direnv, ms"],
         "parts": ["shell", "part", "µs"],
+        "commands": ["command", "ms"],
     }
-    bodies = {"prompts": prompts, "starts": starts, "parts": parts}
+    bodies = {"prompts": prompts, "starts": starts, "parts": parts, "commands": commands}
     return {
         name: "".join(
             f"| {' | '.join(cells)} |\n" for cells in [head, ["---"] * len(head), *bodies[name]]

@@ -2,16 +2,39 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import os
+from typing import TYPE_CHECKING, TypeVar
 
 import pytest
 from daemons import World, default_signals
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Generator, Iterator
     from pathlib import Path
 
+    Report = TypeVar("Report", pytest.TestReport, pytest.CollectReport)
+
 default_signals()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """A CI has all that the tests want: there nothing may be skipped, for whatever reason."""
+    return unskipped((yield))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report() -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
+    """Nor a whole module."""
+    return unskipped((yield))
+
+
+def unskipped(report: Report) -> Report:
+    """Make of a skipped test in CI one that failed; one that was expected to fail stays as is."""
+    if report.skipped and not hasattr(report, "wasxfail") and os.environ.get("CI") == "true":
+        report.outcome = "failed"
+        report.longrepr = f"skipped, and CI=true: {report.longrepr}"
+    return report
 
 
 @pytest.fixture

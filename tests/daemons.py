@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import secrets
 import shutil
@@ -54,6 +55,24 @@ def need(*tools: str) -> None:
     for tool in tools:
         if shutil.which(tool) is None:
             missing(f"{tool} is not installed")
+
+
+def need_root() -> None:
+    """See that we are root, who alone can be another user."""
+    if os.geteuid():
+        missing("not root")
+
+
+def nobody(argv: Sequence[str]) -> list[str]:
+    """Return a command line that runs *argv* as the user 65534.
+
+    It can still read whatever it likes: our Python may be in root's own home.
+    """
+    need_root()
+    need("setpriv")
+    keep = ["--inh-caps=+dac_read_search", "--ambient-caps=+dac_read_search"]
+    keep.append("--securebits=+no_setuid_fixup")  # access(2) too
+    return ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", *keep, *argv]
 
 
 def wait_until(condition: Callable[[], T], deadline: float = DEADLINE_S) -> T:
@@ -256,9 +275,9 @@ class World:
 
     def write_config(self, *modes: str, start_timeout: float = 60.0) -> None:
         """Put the stub into the config, as [services.stub]."""
-        words = ", ".join(f'"{word}"' for word in self.stub(*modes))
+        command = json.dumps(self.stub(*modes), ensure_ascii=False)
         self.config.write_text(
-            f'[services.stub]\ncommand = [{words}]\nbind = "{self.bind}"\nbridge = false\n'
+            f'[services.stub]\ncommand = {command}\nbind = "{self.bind}"\nbridge = false\n'
             f"start_timeout = {start_timeout}\n"
         )
 
@@ -271,6 +290,20 @@ class World:
         child = self.begin(argv, **options)
         out, err = child.communicate(timeout=DEADLINE_S * 2)
         return subprocess.CompletedProcess(child.args, child.returncode, out, err)
+
+    def unshare(self, *options: str) -> list[str]:
+        """Return the words that run a command in new namespaces."""
+        need("unshare")
+        prefix = ["unshare", "-r", *options]
+        if self.run([*prefix, "true"]).returncode:
+            missing(f"no unshare {' '.join(options)} here")
+        return prefix
+
+    def give_to_nobody(self) -> None:
+        """Make all of this world the user 65534's."""
+        need_root()
+        for path in (self.root, *self.root.rglob("*")):
+            os.chown(path, 65534, 65534, follow_symlinks=False)
 
     def begin(self, argv: Sequence[str], **options: object) -> subprocess.Popen[str]:
         """Start *argv*; it is ended with the world."""
@@ -348,3 +381,15 @@ class World:
         # A background run publishes a moment before it lets go of its lock.
         wait_until(lambda: {path.name for path in self.state.glob("stub.*")} <= ours)
         return pid
+
+
+def add(world: World, name: str, *lines: str, modes: str = "") -> Path:
+    """Add the service *name*, a stub with an oracle of its own, to the config; that oracle."""
+    oracle = world.root / name
+    oracle.mkdir()
+    bind = f"127.0.0.1:{free_port()}"
+    words = [PYTHON, "-I", "-S", str(STUB), str(oracle), bind, *modes.split()]
+    text = f"[services.{name}]\ncommand = {words!r}\nbind = '{bind}'\nbridge = false\n"
+    with world.config.open("a") as file:
+        file.write(text + "\n".join(lines) + "\n")
+    return oracle

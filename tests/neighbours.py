@@ -140,6 +140,8 @@ def settle(world: World) -> Path:
     program(tools / "llmenv", LLMENV)
     if mise := installed("mise"):
         (tools / "mise").symlink_to(mise)
+    elif os.environ.get("CI") == "true":
+        missing("mise is not installed (npm install @jdxcode/mise)")
     else:
         program(tools / "mise", _MISE)
     project = world.root / "project"

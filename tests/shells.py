@@ -4,35 +4,76 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 import shutil
+import subprocess
+from contextlib import suppress
+from functools import cache
+from pathlib import Path
 from typing import TYPE_CHECKING
 from unittest import mock
 
 from daemons import ENSURE, kill, missing, wait_until
 
 from llmenv_hooks import pty_shell, render
-from llmenv_hooks.pty_shell import PROMPTS, SHELLS
+from llmenv_hooks.pty_shell import PROMPTS as PROMPTS
+from llmenv_hooks.pty_shell import SHELLS as SHELLS
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from daemons import World
 
-__all__ = ["SHELLS", "Shell", "hook_text", "revives", "shows"]
 
-
-# `make test` runs the hook's tests once more with this set, as if there were no /proc.
+# `make test` runs the hook's tests once more with this set, in shells that have no /proc.
 PROC = "WITHOUT_PROC" not in os.environ
+# The command behind it runs in a mount namespace of its own, where /proc shows no process.  Only
+# /dev/fd, which leads there, goes on: a Mac has it too.
+HIDE_PROC = [
+    *("unshare", "-m", "sh", "-c"),
+    "mount -t tmpfs none /proc && mkdir /proc/self /proc/real && mount -t proc none /proc/real &&"
+    ' ln -s /proc/real/self/fd /proc/self/fd && exec "$@"',
+    "sh",
+]
+# Without /proc a shell is another one, and what must have it has it for itself: `ps`, which works
+# without on a Mac, and direnv, which is told to be where this script is.
+_SHELL = f'[ -e /proc/self/stat ] && exec {shlex.join(HIDE_PROC)} {{real}} "$@"'
+_TOOL = """[ -e /proc/self/stat ] || exec unshare -m sh -c \\
+    'mount -t proc none /proc && mount --bind "$0" "$1" && PATH=${{PATH#*:}} exec "$@"' \\
+    {real} "$0" "$@\""""
+_WITHOUT_PROC = {**dict.fromkeys(SHELLS, _SHELL), "ps": _TOOL, "direnv": _TOOL}
+
+
+@cache
+def hides_proc() -> bool:
+    """Can /proc be hidden from a shell?  That takes root; elsewhere the hook alone ignores it."""
+    refused = subprocess.run([*HIDE_PROC, "true"], capture_output=True, text=True)
+    if refused.returncode and os.environ.get("CI") == "true":
+        missing(f"/proc cannot be hidden: {refused.stderr}")
+    return not refused.returncode
+
+
+def path(world: World) -> str:
+    """Return the PATH of a shell in *world*; without /proc it leads to shells that have none."""
+    if PROC or not hides_proc():
+        return world.env["PATH"]
+    directory = world.root / "without-proc"
+    if not directory.exists():
+        directory.mkdir()
+        for name, code in _WITHOUT_PROC.items():
+            if real := shutil.which(name):
+                program = directory / name
+                program.write_text(f'#!/bin/sh\n{code.format(real=real)}\nexec {real} "$@"\n')
+                program.chmod(0o755)
+    return f"{directory}:{world.env['PATH']}"
 
 
 def hook_text(world: World, shell: str, *, proc: bool = PROC, helper: Path | None = None) -> str:
     """Return the hook as `llmenv hook` renders it in *world*; *helper* stands in for ensure.py.
 
-    Without *proc* the helper too takes it that there is no /proc.
+    Without *proc* the helper too takes it that there is no /proc, where it cannot be hidden.
     """
     with mock.patch.dict(os.environ, world.env, clear=True):
         text = render.hook(shell, proc=proc)
-    if helper is None and not proc:
+    if helper is None and not proc and not hides_proc():
         helper = world.root / "ensure.py"
         helper.write_text(ENSURE.read_text().replace('PROC = "/proc"', 'PROC = "/no/proc"'))
     return text.replace(str(ENSURE), str(helper)) if helper else text
@@ -67,7 +108,7 @@ class Shell(pty_shell.Shell):
             name,
             home,
             f"{before}\n{source}{after}\n{PROMPTS[name] if prompt is None else prompt}",
-            {**world.env, **(environment or {})},
+            {**world.env, "PATH": path(world), **(environment or {})},
             arguments=arguments,
             dimensions=dimensions,
         )
@@ -92,3 +133,18 @@ def revives(shell: Shell, world: World) -> None:
 
     wait_until(another)
     wait_until(world.proved)
+
+
+def children(pid: int, program: str) -> list[int]:
+    """Return the processes that *pid* has started and that run *program*."""
+    found = []
+    for each in Path(f"/proc/{pid}/task/{pid}/children").read_text().split():
+        with suppress(OSError):  # it may be gone
+            if Path(f"/proc/{each}/comm").read_text() == f"{program}\n":
+                found.append(int(each))
+    return found
+
+
+def state(pid: int) -> str:
+    """Return a letter: `S` while *pid* waits for something, `T` when it is stopped."""
+    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]

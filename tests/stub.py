@@ -10,7 +10,9 @@ Modes, which it obeys from left to right before it binds:
     fork          leave a child to serve and exit
     wrap          leave a child to serve and wait for it
     uvx           the same, and pass SIGINT on, as uvx does
+    linger        with wrap: stay when the child has died
     child         keep a child in a session of its own, without our descriptors, as mcp-proxy does
+    orphan        keep a child that has our descriptors, and does nothing
     deaf          ignore SIGINT and SIGTERM
     die=N         print two lines and exit with status N
     mute          never bind
@@ -63,13 +65,16 @@ def prepare(oracle: str, modes: list[str]) -> None:
                 pass_on(signal.SIGINT, child)
             if child and mode != "fork":
                 os.waitpid(child, 0)
+                if "linger" in modes:
+                    wait_for(oracle, "never")
             if child:
                 os._exit(0)
             note(oracle, "starts")
-        elif mode == "child":
+        elif mode in ("child", "orphan"):
             if not os.fork():
                 os.setsid()
-                os.closerange(3, 1024)
+                if mode == "child":
+                    os.closerange(3, 1024)
                 note(oracle, "children")
                 wait_for(oracle, "never")
         elif mode == "deaf":

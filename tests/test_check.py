@@ -6,16 +6,16 @@ import json
 import os
 import shutil
 import signal
+import subprocess
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from daemons import World, need, processes_with, wait_until
-from shells import SHELLS
+from daemons import World, kill, missing, need, processes_with, wait_until
+from shells import HIDE_PROC, SHELLS
 
 if TYPE_CHECKING:
-    import subprocess
     from collections.abc import Iterator
 
 PROJECT = Path(__file__).parent.parent
@@ -62,14 +62,16 @@ def change(file: Path, old: str, new: str) -> None:
     file.write_text(text.replace(old, new))
 
 
+DOES = ["starts a daemon", "revives it after kill -9", "keeps the exit status", "prints nothing"]
+
+
 @pytest.mark.parametrize("shell", SHELLS)
 def test_our_hooks_pass(world: World, shell: str) -> None:
     need(shell, "shellcheck", "shfmt", "fish_indent")
     done = check(world, shell, "--json", "--update")
     assert done.returncode == 0, done
     assert list(results(done).values()) == ["written"] + ["ok"] * (len(results(done)) - 1)
-    wanted = "starts a daemon, revives it after kill -9, keeps the exit status, prints nothing"
-    assert set(wanted.split(", ")) < set(results(done))
+    assert list(results(done))[-4:] == DOES
     assert nothing_is_left(world)
 
 
@@ -97,11 +99,16 @@ def test_a_broken_hook_fails(world: World, broken: Path, kind: str) -> None:
     change(broken / "hook.bash", old, new)
     done = check(world, "bash", "--json")
     assert done.returncode == 1, done
-    (row,) = (row for row in json.loads(done.stdout) if row["check"] == what)
+    rows = json.loads(done.stdout)
+    (row,) = (row for row in rows if row["check"] == what)
     assert row["result"] == "failed"
     assert said in row["detail"]
-    if what in ("starts a daemon", "revives it after kill -9"):
-        assert "--- transcript\n" in row["detail"]
+    assert ("--- transcript\n" in row["detail"]) == (what in DOES)
+    if what in DOES[:2]:  # what comes after it can't be seen
+        after = rows[rows.index(row) + 1 :]
+        assert [each["check"] for each in after] == DOES[DOES.index(what) + 1 :]
+        assert {each["result"] for each in after} == {"not run"}
+        assert {each["detail"] for each in after} == {f"{what}: failed"}
     assert nothing_is_left(world)
 
 
@@ -223,12 +230,16 @@ def test_a_missing_shell_may_be_allowed(only_bash: World) -> None:
 def test_github_gets_annotations(only_bash: World) -> None:
     only_bash.env["GITHUB_ACTIONS"] = "true"
     (only_bash.root / ".llmenv").mkdir()
-    (only_bash.root / ".llmenv" / "hook.zsh").write_text("100%\n")
+    recorded(only_bash, "zsh", "--update")
+    golden = only_bash.root / ".llmenv" / "hook.zsh"
+    lines = golden.read_text().splitlines(keepends=True)
+    golden.write_text("".join([*lines[:11], "100%\n", *lines[11:]]))
     done = check(only_bash, "zsh", "--json")
     assert len(json.loads(done.stdout)) == 2
     first, second = done.stderr.splitlines()
     assert first.startswith(
-        "::error file=.llmenv/hook.zsh,title=llmenv check zsh%3A golden file .llmenv/hook.zsh::---"
+        "::error file=.llmenv/hook.zsh,line=12,"
+        "title=llmenv check zsh%3A golden file .llmenv/hook.zsh::---"
     )
     assert "%0A-100%25%0A" in first
     assert second == (
@@ -244,10 +255,12 @@ def test_an_unknown_shell_is_wrong_usage(world: World) -> None:
 
 def test_without_pexpect_it_says_what_to_install(world: World) -> None:
     (world.root / "pexpect.py").write_text("raise ImportError\n")
-    done = check(world, "bash")
-    assert done.returncode == 1
-    assert done.stderr == (
-        "llmenv: no pexpect to drive a shell with; python3 -m pip install 'llmenv-hooks[check]'\n"
+    done = check(world, "bash", "--json")
+    assert (done.returncode, done.stderr) == (1, "")
+    last = json.loads(done.stdout)[-1]
+    assert (last["check"], last["result"]) == ("pexpect", "failed")
+    assert last["detail"] == (
+        "no pexpect to drive a shell with; python3 -m pip install 'llmenv-hooks[check]'"
     )
 
 
@@ -258,16 +271,38 @@ def test_the_users_own_settings_stay_out(world: World) -> None:
     assert not world.told("starts")
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT])
-def test_ending_it_leaves_no_process(world: World, broken: Path, number: int) -> None:
+@pytest.fixture
+def endless(world: World, broken: Path) -> subprocess.Popen[str]:
+    """A check that has started its daemon, and waits for another in vain."""
     change(broken.parent / "llmenv_hooks" / "check.py", "DEADLINE_S = 3.0", "DEADLINE_S = 60.0")
-    # A hook that does not revive, so that the daemon, the shell and the check all wait.
-    old, new, *_ = BREAKAGES["no start"]
+    old, new, *_ = BREAKAGES["no revival"]
     change(broken / "hook.bash", old, new)
     going = world.begin(
         [sys.executable, "-m", "llmenv_hooks", "check", "bash"], cwd=str(world.root)
     )
-    wait_until(lambda: len(processes_with(f"{world.root}/llmenv-check-")) >= 1)
-    os.kill(going.pid, number)
-    assert going.wait(20) in (128 + number, 130)
+    wait_until(lambda: list(world.root.glob("llmenv-check-*/state/llmenv/stub.alive")))
+    return going
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT])
+def test_ending_it_leaves_no_process(
+    world: World, endless: subprocess.Popen[str], number: int
+) -> None:
+    os.kill(endless.pid, number)
+    assert endless.wait(20) in (128 + number, 130)
     assert nothing_is_left(world)
+
+
+def test_killing_it_leaves_no_daemon(world: World, endless: subprocess.Popen[str]) -> None:
+    kill(endless.pid)
+    wait_until(lambda: not processes_with(f"{world.root}/llmenv-check-"))
+
+
+def test_where_nobody_tells_of_processes_no_daemon_is_left(world: World) -> None:
+    """Without /proc, which the `ps` of Linux needs too."""
+    if subprocess.run([*HIDE_PROC, "true"], capture_output=True).returncode:
+        missing("no mount namespaces here")
+    argv = [sys.executable, "-m", "llmenv_hooks", "check", "bash", "--json"]
+    done = world.run([*HIDE_PROC, *argv], cwd=world.root)
+    assert results(done)["starts a daemon"] == "ok"
+    wait_until(lambda: not processes_with(f"{world.root}/llmenv-check-"))

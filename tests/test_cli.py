@@ -2,26 +2,38 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import os
 import re
 import sys
+import tomllib
+from importlib.metadata import packages_distributions
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
-from daemons import World, alive, wait_until
+import typer
+from daemons import PYTHON, World, alive, free_port, wait_until
+
+from llmenv_hooks import cli
 
 if TYPE_CHECKING:
     import subprocess
     from collections.abc import Iterator
 
-REFERENCE = Path(__file__).parent.parent / "docs" / "commands.md"
-COMMANDS = (
-    *("hook", "export", "status", "start", "stop", "restart", "logs", "init", "client"),
-    *("install", "uninstall", "doctor", "check"),
-    *("config", "config check", "config show", "config path"),
-)
+ROOT = Path(__file__).parent.parent
+REFERENCE = ROOT / "docs" / "commands.md"
+
+
+def words_of(command: Any, *words: str) -> Iterator[tuple[str, ...]]:
+    """Yield the words of *command* and of all below it."""
+    yield words
+    for name, below in getattr(command, "commands", {}).items():
+        yield from words_of(below, *words, name)
+
+
+COMMANDS = list(words_of(typer.main.get_command(cli.app)))
 
 
 @pytest.fixture
@@ -156,13 +168,71 @@ def test_a_wrong_config_is_refused(world: World, words: list[str]) -> None:
 
 
 @pytest.mark.parametrize(
-    "words", [["nope"], ["status", "--nope"], ["logs", "-n", "x"], ["hook"], ["start", "a", "b"]]
+    ("words", "said"),
+    [
+        ("nope\x1b", "No such command 'nope.+'; see llmenv --help"),
+        ("status --nope", "No such option: --nope; see llmenv status --help"),
+        ("logs -n x", "'-n'.* integer; see llmenv logs --help"),
+        ("hook", "Missing argument 'SHELL'; see llmenv hook --help"),
+        ("start a b", r"unexpected extra argument.*; see llmenv start --help"),
+        ("config nope", "No such command 'nope'; see llmenv config --help"),
+        ("--show-completion", "requires an argument; see llmenv --help"),
+    ],
 )
-def test_wrong_usage_is_refused(world: World, words: list[str]) -> None:
-    done = llmenv(world, *words)
-    assert done.returncode == 2
-    assert "Traceback" not in done.stderr
-    assert "Usage:" in done.stderr
+def test_wrong_usage_is_refused(world: World, words: str, said: str) -> None:
+    done = llmenv(world, *words.split())
+    refused(done, 2)
+    assert re.search(f"^llmenv: .*{said}$", done.stderr)
+    assert done.stderr.rstrip("\n").isprintable()
+    assert done.stdout == ("false\n" if words == "hook" else "")
+
+
+@pytest.mark.parametrize("words", [(), ("config",), ("hook",), ("config", "show")], ids=" ".join)
+def test_help_is_asked_for_by_h_too(world: World, words: tuple[str, ...]) -> None:
+    done = llmenv(world, *words, "-h")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout == llmenv(world, *words, "--help").stdout
+    if words in ((), ("config",)):  # a group, with no command named
+        assert done.stdout == llmenv(world, *words).stdout
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        *("hook bash", "hook zsh", "export fish", "status", "status --json", "start", "doctor"),
+        *("client", "config path", "--help", "--version"),
+    ],
+)
+def test_what_cannot_be_written_is_told(world: World, words: str) -> None:
+    """Nothing follows that a shell would evaluate, nor what Python says when it ends."""
+    command = f"'{PYTHON}' -m llmenv_hooks {words}"
+    for redirected in (">/dev/full", ">&-"):
+        done = world.run(["bash", "-c", f"{command} {redirected}"])
+        refused(done, 1, "llmenv: cannot write to standard output: ")
+
+
+def test_what_is_told_never_goes_to_stdout(world: World) -> None:
+    """Where stderr is closed, Python prints to stdout in its place."""
+    done = world.run(["bash", "-c", f"'{PYTHON}' -m llmenv_hooks hook tcsh 2>&-"])
+    assert (done.returncode, done.stdout) == (2, "false\n")
+    world.tell("answer", "{}")
+    done = world.run(["bash", "-c", f"'{PYTHON}' -m llmenv_hooks client zed 2>&-"])
+    assert "goes into" not in done.stdout
+
+
+def test_a_bad_state_file_of_one_service_leaves_the_others(world: World) -> None:
+    bind = f"127.0.0.1:{free_port()}"
+    with world.config.open("a") as file:
+        file.write(f'[services.b]\ncommand = ["b"]\nbind = "{bind}"\nbridge = false\n')
+        file.write("autostart = false\n")
+    assert llmenv(world, "start").returncode == 0
+    (world.state / "b.life").mkdir()
+    done = llmenv(world, "status")
+    assert (done.returncode, done.stderr) == (1, "")
+    _, stub, other, detail = done.stdout.splitlines()
+    assert stub.split()[:3] == ["stub", "running", str(world.check())]
+    assert other.split()[:4] == ["b", "unknown", "-", bind]
+    assert detail.startswith(f"b: {world.state}/b.life is not a regular file")
 
 
 def test_on_another_host_nothing_is_started(world: World) -> None:
@@ -225,7 +295,7 @@ def reference(world: World) -> str:
     """Return the reference page as the program describes itself."""
     world.env |= {"COLUMNS": "80", "NO_COLOR": "1", "TERM": "dumb"}
     parts = ["# Commands\n\nGenerated from `--help`; `UPDATE=1 make test` writes it anew.\n"]
-    for words in ((), *(command.split() for command in COMMANDS)):
+    for words in COMMANDS:
         text = llmenv(world, *words, "--help").stdout
         title = " ".join(("llmenv", *words))
         parts.append(f"## {title}\n\n```\n{re.sub(r' +$', '', text, flags=re.M).strip()}\n```\n")
@@ -234,13 +304,49 @@ def reference(world: World) -> str:
     return "\n".join(parts)
 
 
-def test_the_reference_is_current(world: World) -> None:
+def test_the_reference_is_current_and_reads_well_in_80_columns(world: World) -> None:
     text = reference(world)
-    assert all(len(line) <= 100 for line in text.splitlines())
     if os.environ.get("UPDATE"):
         REFERENCE.parent.mkdir(exist_ok=True)
         REFERENCE.write_text(text)
     assert REFERENCE.read_text() == text, "run: UPDATE=1 .venv/bin/pytest tests/test_cli.py"
+    lines = text.splitlines()
+    assert [line for line in lines if len(line) > 80] == []
+    cut = [line for line in lines if line.endswith("...") and "Usage:" not in line]
+    assert cut == []
+    assert re.findall(r"<.*>|\{.*\}", text) == [], "SHELL <list[str]>, {SHELL}"
+
+
+def test_what_the_package_imports_is_declared() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    declared = project["dependencies"] + project["optional-dependencies"]["check"]
+    names = {re.split(r"[^\w-]", one)[0].lower() for one in declared}
+    imported = set()
+    for path in (ROOT / "llmenv_hooks").glob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Import):
+                imported |= {alias.name.partition(".")[0] for alias in node.names}
+            elif isinstance(node, ast.ImportFrom):
+                imported.add((node.module or "").partition(".")[0])
+    foreign = imported - set(sys.stdlib_module_names) - {"llmenv_hooks"}
+    distributions = packages_distributions()
+    assert "typer" in foreign
+    assert {distributions[name][0].lower() for name in foreign} <= names
+
+
+# A typer that has moved what is private to it.
+MOVED = """
+import sys, typer, typer._completion_classes, typer._completion_shared
+del typer._completion_classes.completion_init, typer._completion_shared.get_completion_script
+from llmenv_hooks.__main__ import main
+main()
+"""
+
+
+def test_a_typer_that_has_moved_what_is_private_breaks_completion_alone(world: World) -> None:
+    done = world.run([PYTHON, "-c", MOVED, "status", "--json"])
+    assert (done.stderr, json.loads(done.stdout)[0]["state"]) == ("", "down")
+    assert "ImportError" in world.run([PYTHON, "-c", MOVED, "--show-completion", "zsh"]).stderr
 
 
 def test_status_sees_a_service_that_is_starting(world: World) -> None:

@@ -19,6 +19,14 @@ def test_every_promise_names_tests_that_exist() -> None:
     assert [name for name in named if f"def {name}(" not in tests] == []
 
 
+def test_every_case_of_the_research_has_a_test_or_an_excuse() -> None:
+    tests = "".join(path.read_text() for path in (ROOT / "tests").glob("test_*.py"))
+    tested = {int(number) for number in re.findall(r"def test_case_(\d\d)_", tests)}
+    page = (ROOT / "docs" / "reliability.md").read_text()
+    excused = {int(number) for number in re.findall(r"Case (\d+) of the\s+research", page)}
+    assert tested ^ excused == set(range(1, 71))
+
+
 def test_every_link_and_path_in_the_documents_leads_somewhere() -> None:
     for page in [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]:
         text = page.read_text()

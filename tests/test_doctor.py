@@ -7,18 +7,20 @@ import os
 import signal
 import socket
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from daemons import World, kill
+from daemons import World, kill, wait_until
 
 from llmenv_hooks import ensure, install
+from llmenv_hooks.pty_shell import SHELLS
 
 if TYPE_CHECKING:
     import subprocess
     from collections.abc import Iterator
-    from pathlib import Path
 
+BIN = Path(sys.executable).parent
 HELLO = {
     "jsonrpc": "2.0",
     "id": 1,
@@ -39,6 +41,12 @@ def llmenv(world: World, *words: str) -> subprocess.CompletedProcess[str]:
     return world.run([sys.executable, "-m", "llmenv_hooks", *words])
 
 
+def as_if(python: Path) -> list[str]:
+    """Return the `llmenv` that takes itself to run by *python*."""
+    code = f"import sys; sys.executable = {str(python)!r}\n"
+    return [sys.executable, "-c", f"{code}from llmenv_hooks.__main__ import main; main()"]
+
+
 def doctor(world: World, status: int) -> dict[str, dict[str, str]]:
     """Run it; return its findings by their check."""
     done = llmenv(world, "doctor", "--json")
@@ -56,9 +64,18 @@ def test_all_is_well(world: World) -> None:
     before = {path: path.lstat() for path in world.root.rglob("*")}
     found = doctor(world, 0)
     assert verdicts(found) == {}
-    checks = ["package", "state directory", "hook", "config", "command", "address", "state"]
-    assert list(found) == [*checks, "round trip"]
-    assert found["state"]["found"] == f"running, pid {world.check()}"
+    assert list(found) == [
+        *("package", "state directory", "hook", "interpreter", "config", "server_host"),
+        *("command", "address", "state", "pidfile", "identity", "lock", "round trip"),
+    ]
+    pid = world.check()
+    assert found["interpreter"]["found"] == f"bash: {sys.executable}"
+    assert found["server_host"]["found"] == "not set: this host"
+    assert found["state"]["found"] == f"running, pid {pid}"
+    assert found["pidfile"]["found"] == f"{world.path('pid')}: {pid}"
+    assert found["identity"]["found"].startswith(f"pid {pid} of user {os.getuid()}, on")
+    assert found["identity"]["found"].endswith(f"{world.bind}: lives")
+    assert found["lock"]["found"] == "free"
     assert f"http://{world.bind}/mcp: stub" in found["round trip"]["found"]
     after = {path: path.lstat() for path in world.root.rglob("*")}
     assert {path: seen.st_mtime_ns for path, seen in before.items()} == {
@@ -109,21 +126,91 @@ def test_a_state_directory_that_is_none_or_of_another_user(world: World) -> None
 
 
 def test_it_finds_the_hook_in_rc_files(world: World) -> None:
+    assert llmenv(world, "start").returncode == 0
     assert doctor(world, 0)["hook"]["todo"] == "llmenv install"
     (world.home / ".zshrc").write_text('# eval "$(llmenv hook zsh)"\n')
     assert doctor(world, 0)["hook"]["verdict"] == "warn", "a comment is no hook"
-    (world.home / ".zshrc").write_text('eval "$(llmenv hook zsh)"\n')
-    assert doctor(world, 0)["hook"]["found"].startswith(f"zsh: {world.home}/.zshrc, by llmenv hook")
-    (world.home / ".zshrc").unlink()
     assert llmenv(world, "install", "fish").returncode == 0
     static = world.root / "data" / "llmenv" / "hook.fish"
     assert doctor(world, 0)["hook"]["verdict"] == "ok"
-    static.write_text(static.read_text() + "# older\n")
-    assert verdicts(doctor(world, 0))["hook"] == "warn"
     static.unlink()
     found = doctor(world, 1)["hook"]
     assert (found["verdict"], found["todo"]) == ("fail", "llmenv install fish")
     assert install.BEGIN.decode() in (world.root / "config/fish/conf.d/llmenv.fish").read_text()
+
+
+@pytest.mark.parametrize("shell", SHELLS)
+def test_it_says_which_version_an_old_hook_is_of(world: World, shell: str) -> None:
+    assert llmenv(world, "install", shell).returncode == 0
+    static = world.root / "data" / "llmenv" / f"hook.{shell}"
+    now = f"# llmenv {ensure.__version__}\n"
+    code = static.read_text()
+    assert code.startswith(now)
+    for text, said in (
+        (code.replace(now, "# llmenv 0.0.9\n"), "is of llmenv 0.0.9"),
+        (code.replace(now, ""), "is of llmenv (no version)"),
+        (code + "\n", f"is of llmenv {ensure.__version__}, but of another config or Python"),
+    ):
+        static.write_text(text)
+        found = doctor(world, 1)
+        assert (found["hook"]["verdict"], found["hook"]["todo"]) == (
+            "warn",
+            f"llmenv install {shell}",
+        )
+        assert found["hook"]["found"].endswith(f": the file it sources {said}")
+        assert found["interpreter"]["verdict"] == "ok"
+
+
+@pytest.mark.parametrize("shell", SHELLS)
+def test_an_interpreter_that_is_gone(world: World, shell: str) -> None:
+    """The one that the installed hook will call, whatever runs the doctor."""
+    assert llmenv(world, "start").returncode == 0
+    python = world.root / "a 'b' \"c\" \\d $e -x\nf" / "python"
+    python.parent.mkdir()
+    python.symlink_to(sys.executable)
+    assert world.run([*as_if(python), "install", shell]).returncode == 0
+    assert doctor(world, 0)["interpreter"]["found"] == f"{shell}: {python}"
+    python.unlink()
+    found = doctor(world, 1)["interpreter"]
+    assert (found["verdict"], found["todo"]) == ("fail", f"llmenv install {shell}")
+    assert found["found"] == f"{shell}: {python} is gone"
+    static = world.root / "data" / "llmenv" / f"hook.{shell}"
+    for cut in ("", "# llmenv 0.1.0\n[[ ! -x '/usr"):
+        static.write_text(cut)
+        assert doctor(world, 1)["interpreter"]["verdict"] == "fail"
+
+
+@pytest.mark.parametrize(
+    ("line", "verdict", "said"),
+    [
+        ('eval "$(llmenv hook zsh)"', "ok", "{bin}/llmenv"),
+        ('eval "$(~/bin/llmenv hook zsh)"', "ok", "{home}/bin/llmenv"),
+        ("source <($HOME/bin/llmenv hook zsh)", "ok", "{home}/bin/llmenv"),
+        ('eval "$(llmenv hook zsh)"', "fail", "llmenv, which is not on PATH"),
+        ('eval "$(~/old/llmenv hook zsh)"', "fail", "{home}/old/llmenv, which is not on PATH"),
+    ],
+)
+def test_what_an_eval_runs_has_to_be_found(
+    world: World, line: str, verdict: str, said: str
+) -> None:
+    (world.home / ".zshrc").write_text(f"{line}\n")
+    (world.home / "bin").mkdir()
+    (world.home / "bin" / "llmenv").symlink_to(BIN / "llmenv")
+    world.env["PATH"] = "/usr/bin:/bin" if verdict == "fail" else f"{BIN}:/usr/bin:/bin"
+    assert llmenv(world, "start").returncode == 0
+    found = doctor(world, 1 if verdict == "fail" else 0)
+    assert found["hook"]["found"].startswith(f"zsh: {world.home}/.zshrc, by llmenv hook")
+    assert found["interpreter"]["verdict"] == verdict
+    runs = said.format(bin=BIN, home=world.home)
+    assert found["interpreter"]["found"] == f"zsh: {world.home}/.zshrc runs {runs}"
+
+
+@pytest.mark.parametrize("half", [install.BEGIN, install.END])
+def test_half_a_block_is_named(world: World, half: bytes) -> None:
+    (world.home / ".bashrc").write_bytes(b"alias a=b\n" + half + b"\n")
+    found = doctor(world, 1)["hook"]
+    assert (found["verdict"], found["todo"]) == ("fail", "mend it; then: llmenv install bash")
+    assert found["found"].startswith(f"bash: {world.home}/.bashrc:2: half a block of llmenv's;")
 
 
 def test_a_missing_command_and_a_missing_bridge(world: World) -> None:
@@ -141,7 +228,7 @@ def test_a_missing_command_and_a_missing_bridge(world: World) -> None:
 
 def test_an_open_address(world: World) -> None:
     world.config.write_text(world.config.read_text().replace("127.0.0.1", "0.0.0.0"))
-    found = doctor(world, 0)["address"]
+    found = doctor(world, 1)["address"]
     assert (found["verdict"], "nobody is asked" in found["found"]) == ("warn", True)
 
 
@@ -155,14 +242,70 @@ def test_a_stranger_on_the_port_is_named(world: World) -> None:
 
 
 def test_down_failed_and_stopped(world: World) -> None:
-    assert doctor(world, 0)["state"]["todo"] == "llmenv start stub"
+    found = doctor(world, 1)["state"]
+    assert (found["verdict"], found["todo"]) == ("fail", "llmenv start stub")
     world.write_config("die=3")
     assert llmenv(world, "start").returncode == 1
     found = doctor(world, 1)["state"]
-    assert "exited with status 3" in found["found"]
+    assert found["found"].startswith("failed: it exited with status 3")
     assert "no ?[31mluck? today" in found["found"]
     assert llmenv(world, "stop").returncode == 0
     assert "stopped" in doctor(world, 0)["state"]["found"]
+    with world.config.open("a") as file:
+        file.write("autostart = false\n")
+    world.path("alive").unlink()
+    assert doctor(world, 0)["state"]["verdict"] == "ok", "nobody has asked for it"
+
+
+def test_the_last_failure_has_its_log(world: World) -> None:
+    world.write_config("die=3")
+    assert llmenv(world, "start").returncode == 1
+    with socket.create_server(("127.0.0.1", world.port)):
+        found = doctor(world, 1)
+    assert found["state"]["found"].startswith("taken: ")
+    last = found["last failure"]
+    assert (last["verdict"], last["todo"]) == ("warn", "llmenv logs stub")
+    said = f'it exited with status 3 before it listened on {world.bind}; it said: "one line | no '
+    assert last["found"].startswith(said), "the service's name is in the row already"
+    assert last["found"].endswith(" s ago, 1 in a row)")
+
+
+def test_one_that_starts_and_who_holds_its_lock(world: World) -> None:
+    world.write_config("gate")
+    starter = world.begin(world.bare("--timeout", "20"))
+    wait_until(lambda: world.told("starts"))
+    (pid,) = world.daemons()
+    found = doctor(world, 0)
+    assert found["state"]["verdict"] == "warn"
+    assert found["state"]["found"].startswith(f"starting, pid {pid}: no answer")
+    assert found["lock"]["found"].startswith(f"pid {starter.pid} holds {world.path('pid.lock')}")
+    assert found["pidfile"]["found"] == f"{world.path('pid')}: none"
+    assert found["identity"]["found"].startswith(f"pid {pid} ")
+    world.tell("go")
+    assert starter.wait(20) == 0
+
+
+def test_what_a_killed_run_and_a_killed_daemon_leave(world: World) -> None:
+    kill(world.up())
+    world.path("pid.lock").write_text("1 1\n")
+    found = doctor(world, 1)
+    assert "free; " in found["lock"]["found"]
+    assert found["identity"]["found"].endswith(": is dead")
+    (held := world.path("pid.lock")).write_text(f"{os.getpid()}\n")
+    assert f"pid {os.getpid()} holds {held}" in doctor(world, 1)["lock"]["found"]
+
+
+def test_uvx_where_there_is_no_mcp_proxy(world: World) -> None:
+    (world.root / "bin").mkdir()
+    python = world.root / "bin" / "python"
+    python.symlink_to(sys.executable)  # one without mcp-proxy beside it
+    uvx = world.root / "bin" / "uvx"
+    uvx.symlink_to("/bin/true")
+    world.env["PATH"] = f"{uvx.parent}:/usr/bin:/bin"
+    world.config.write_text(world.config.read_text().replace("bridge = false", ""))
+    done = world.run([*as_if(python), "doctor", "--json"])
+    (found,) = (one for one in json.loads(done.stdout) if one["check"] == "mcp-proxy")
+    assert (found["verdict"], found["found"]) == ("ok", f"{uvx} mcp-proxy")
 
 
 def test_a_suspended_daemon_and_a_garbage_pidfile(world: World) -> None:

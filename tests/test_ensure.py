@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import json
 import os
+import re
+import shlex
 import shutil
 import signal
 import socket
@@ -22,6 +24,7 @@ import platformdirs.unix
 import pytest
 from daemons import (
     DEADLINE_S,
+    ENSURE,
     PYTHON,
     STUB,
     World,
@@ -30,18 +33,20 @@ from daemons import (
     free_port,
     holders,
     kill,
+    missing,
     need,
+    need_root,
+    nobody,
+    processes_with,
     start_time,
     wait_until,
 )
+from shells import SHELLS, Shell, hook_text
 
 from llmenv_hooks import ensure
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-
-ROOT = os.getuid() == 0
-as_root = pytest.mark.skipif(not ROOT, reason="only root can make another user's files")
 
 
 @pytest.fixture
@@ -186,17 +191,23 @@ def test_case_44_the_pauses_double_to_five_minutes() -> None:
     assert pauses == pytest.approx(expected, abs=1)
 
 
-def test_case_44_it_comes_back_once_its_cause_is_gone(world: World) -> None:
-    """The program is the same, what it needs is not: found after one pause."""
-    script = world.root / "program"
-    script.write_text(f'#!/bin/sh\n[ -e "{world.root}/cure" ] || exit 1\nexec "$@"\n')
+def needs_a_cure(world: World) -> Path:
+    """Have the service fail until the file that is returned exists."""
+    cure, script = world.root / "cure", world.root / "program"
+    script.write_text(f'#!/bin/sh\n[ -e "{cure}" ] || exit 1\nexec "$@"\n')
     script.chmod(0o755)
     world.write_config()
     text = world.config.read_text().replace('command = ["', f'command = ["{script}", "', 1)
     world.config.write_text(text)
+    return cure
+
+
+def test_case_44_it_comes_back_once_its_cause_is_gone(world: World) -> None:
+    """The program is the same, what it needs is not: found after one pause."""
+    cure = needs_a_cure(world)
     assert world.run(world.hook_argv()).returncode == 1
     age_failure(world, 0, count=6)
-    (world.root / "cure").touch()
+    cure.touch()
     assert world.run(world.hook_argv()).returncode == 1
     age_failure(world, 33)
     assert world.run(world.hook_argv()).returncode == 0
@@ -253,9 +264,30 @@ def test_case_46_a_mended_program_is_tried_at_once(world: World, linked: bool) -
 def test_case_46_an_edited_config_is_tried_at_once(world: World) -> None:
     world.write_config("die=1")
     assert world.run(world.hook_argv()).returncode == 1
+    age_failure(world, 0, count=9)  # in the middle of a pause of minutes
+    assert world.run(world.hook_argv()).returncode == 1
+    assert len(world.told("starts")) == 1
     world.config.write_text(world.config.read_text() + "\n")
     assert world.run(world.hook_argv()).returncode == 1
     assert len(world.told("starts")) == 2
+
+
+def test_case_46_llmenv_start_tries_at_once(world: World) -> None:
+    cure = needs_a_cure(world)
+    assert world.run(world.hook_argv()).returncode == 1
+    age_failure(world, 0, count=9)
+    start = [PYTHON, "-m", "llmenv_hooks", "start"]
+    done = world.run(start)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "exited with status 1" in done.stderr
+    failure = ensure.read_failure(world.files)
+    assert failure is not None
+    assert failure.count == 10, "it was tried"
+    cure.touch()
+    assert world.run(world.hook_argv()).returncode == 1, "the pause goes on"
+    assert world.run(start).returncode == 0
+    world.check()
+    assert not world.path("fail").exists()
 
 
 def test_case_47_sigchld_ignored_by_the_caller(world: World) -> None:
@@ -451,12 +483,9 @@ def tmpfs(world: World, options: str) -> list[str]:
     """Return the words that run a command twice on a state directory with these mount options."""
     world.state.mkdir(parents=True)
     mount = f'mount -t tmpfs -o mode=700,{options} none "$0" && '
-    prefix = ["unshare", "-rm", "sh", "-c"]
-    if (
-        shutil.which("unshare") is None
-        or world.run([*prefix, mount + "true", str(world.state)]).returncode
-    ):
-        pytest.skip("no mount namespaces here")
+    prefix = [*world.unshare("-m"), "sh", "-c"]
+    if world.run([*prefix, mount + "true", str(world.state)]).returncode:
+        missing("no tmpfs can be mounted here")
     show = 'cat "$0/stub.pid" 2>/dev/null; echo; ls -A "$0"'
     run = f'{{ "$@"; echo "rc=$?"; "$@"; echo "rc=$?"; {show}; }}'
     return [*prefix, mount + run, str(world.state)]
@@ -483,7 +512,7 @@ def limited(limit: str, value: int, argv: list[str]) -> list[str]:
     return first(f"import resource as r; r.setrlimit(r.{limit}, ({value}, {value}))", argv)
 
 
-@pytest.mark.parametrize("most", [5, 6, 7, 8, 9, 10, 12, 16])
+@pytest.mark.parametrize("most", [4, 5, 6, 7, 8, 9, 10, 12, 16])
 def test_case_61_few_descriptors(world: World, most: int) -> None:
     done = world.run(limited("RLIMIT_NOFILE", most, world.argv()))
     assert "Traceback" not in done.stderr
@@ -500,6 +529,19 @@ def test_case_61_no_file_may_grow(world: World) -> None:
     done = world.run(limited("RLIMIT_FSIZE", 0, world.argv()))
     one_line(done, 1, "File too large")
     recovers(world)
+
+
+def test_case_61_no_process_may_be_made(world: World) -> None:
+    world.state.mkdir(parents=True, mode=0o700)
+    world.give_to_nobody()  # of root there may be as many as it likes
+    one_line(
+        world.run(nobody(limited("RLIMIT_NPROC", 0, world.argv()))),
+        *(1, "cannot run", "Resource temporarily unavailable"),
+    )
+    assert world.daemons() == []
+    assert not world.path("pid.lock").exists()
+    assert world.run(nobody(world.argv())).returncode == 0
+    world.check()
 
 
 @pytest.mark.parametrize("error", ["ENOLCK", "ENOSYS", "EOPNOTSUPP"])
@@ -557,24 +599,35 @@ def plant(path: Path, kind: str, victim: Path) -> None:
     elif kind == "loop":
         path.symlink_to(path.name)
     else:
+        need_root()
         os.mknod(path, stat.S_IFCHR | 0o600, os.makedev(1, 3))
 
 
 KINDS = ["directory", "fifo", "socket", "link", "dangling", "loop", "device"]
 SUFFIXES = ["pid", "pid.lock", "life", "alive", "fail", "log"]
-SUFFIXES += ["log.1", "pid.tmp", "alive.tmp", "fail.tmp"]
+SUFFIXES += ["log.1", "pid.tmp", "alive.tmp", "fail.tmp", "log.1.tmp"]
+
+
+def want(world: World, suffix: str, argv: list[str]) -> None:
+    """See to it that *argv* needs the file *suffix*, which a plain start may not."""
+    if suffix.startswith("log.1"):
+        world.path("log").write_bytes(b"line\n" * (1 << 18))
+        shutil.chown(world.path("log"), world.state.owner())
+    elif suffix.startswith("fail"):
+        one_line(world.run([*argv, "die=1"]), 1, "exited with status 1")
+        assert world.daemons() == []
+        (world.oracle / "starts").unlink()
 
 
 @pytest.mark.parametrize("suffix", SUFFIXES)
 @pytest.mark.parametrize("kind", KINDS)
 def test_case_63_something_else_at_one_of_our_paths(world: World, suffix: str, kind: str) -> None:
-    if kind == "device" and not ROOT:
-        pytest.skip("only root makes devices")
     world.state.mkdir(parents=True)
     victim = world.root / "victim"
     victim.write_text("untouched")
     path = world.path(suffix)
     plant(path, kind, victim)
+    want(world, suffix, world.argv())
     for _ in range(2):
         began = time.monotonic()
         done = world.ensure()
@@ -602,22 +655,57 @@ def test_case_64_a_directory_that_others_can_write_is_refused(world: World, mode
     assert (list(world.state.iterdir()), world.told("starts")) == ([], [])
 
 
-@as_root
 def test_case_64_a_directory_of_another_user_is_refused(world: World) -> None:
+    need_root()
     world.state.mkdir(parents=True, mode=0o700)
     os.chown(world.state, 65534, 65534)
     one_line(world.ensure(), 1, "belongs to user nobody")
     assert (list(world.state.iterdir()), world.told("starts")) == ([], [])
 
 
-@as_root
 @pytest.mark.parametrize("suffix", ["pid.lock", "life", "log"])
 def test_case_64_a_file_of_another_user_is_refused(world: World, suffix: str) -> None:
+    need_root()
     world.state.mkdir(parents=True)
     world.path(suffix).touch()
     os.chown(world.path(suffix), 65534, 65534)
     one_line(world.ensure(), 1, str(world.path(suffix)), "not a regular file of yours")
     assert world.told("starts") == []
+
+
+@pytest.mark.parametrize("suffix", SUFFIXES)
+@pytest.mark.parametrize("caller", ["root", "nobody"])
+def test_case_64_a_file_of_another_user_is_never_written(
+    world: World, suffix: str, caller: str
+) -> None:
+    """Root meets a user's file; a user meets what root has left there."""
+    need_root()
+    world.state.mkdir(parents=True, mode=0o700)
+    path, kept = world.path(suffix), world.root / "kept"
+    argv = world.argv() if caller == "root" else nobody(world.argv())
+    if caller == "nobody":
+        world.give_to_nobody()
+    path.write_text("untouched")
+    path.chmod(0o600)
+    os.link(path, kept)
+    if caller == "root":
+        os.chown(path, 65534, 65534)
+    before = kept.stat()
+    want(world, suffix, argv)
+    for _ in range(2):
+        done = world.run(argv)
+        assert done.returncode in (0, 1), done
+        assert len(done.stderr.splitlines()) <= 1
+        assert done.stderr.rstrip("\n").isprintable()
+        assert len(world.daemons()) == (1 if done.returncode == 0 else 0)
+        if done.returncode:
+            assert str(path) in done.stderr
+    after = kept.stat()
+    assert kept.read_text() == "untouched"
+    assert (after.st_mode, after.st_uid) == (before.st_mode, before.st_uid)
+    path.unlink(missing_ok=True)
+    assert world.run(argv).returncode == 0
+    world.check()
 
 
 def test_case_64_a_link_for_a_directory_is_refused(world: World) -> None:
@@ -634,9 +722,9 @@ def test_case_64_a_directory_that_others_can_read_is_closed(world: World) -> Non
     assert stat.S_IMODE(world.state.stat().st_mode) == 0o700
 
 
-@as_root
 @pytest.mark.parametrize("made", [".", ".local", ".local/state"])
 def test_case_65_sudo_with_a_kept_home_leaves_nothing_of_roots(world: World, made: str) -> None:
+    need_root()
     for name in ("XDG_STATE_HOME", "XDG_CONFIG_HOME"):
         world.env.pop(name)
     (world.home / made).mkdir(parents=True, exist_ok=True)
@@ -697,6 +785,27 @@ def test_case_67_the_wall_clock_jumps_while_it_waits(
     world.check()
 
 
+@pytest.mark.parametrize("days", [1, -1])
+def test_case_67_the_wall_clock_has_jumped_since_a_pidfile_was_written_by_hand(
+    world: World, monkeypatch: pytest.MonkeyPatch, days: int
+) -> None:
+    """How old a bare pidfile is, only that clock tells: it is then not waited for."""
+    stranger = world.begin(["sleep", "1000"])
+    world.state.mkdir(parents=True)
+    world.path("pid").write_text(f"{stranger.pid}\n")
+    began, real = time.monotonic(), time.time
+    with monkeypatch.context() as patched:
+        patched.setattr(time, "time", lambda: real() + days * 86400)
+        for said in ("spawned", "already-running"):
+            result = ensure.ensure(world.service(), str(world.state), timeout=20)
+            assert result.outcome == said
+    assert time.monotonic() - began < 15
+    assert world.check() == result.pid
+    assert stranger.poll() is None
+    # The clock is set right again.
+    assert world.ensure().stdout == f"stub already-running pid={result.pid}\n"
+
+
 @pytest.mark.parametrize("umask", [0o000, 0o022, 0o777])
 def test_case_68_any_umask(world: World, umask: int) -> None:
     done = world.run(first(f"os.umask({umask})", world.argv()))
@@ -749,7 +858,157 @@ def test_case_70_the_order_of_things(world: World, tmp_path: Path) -> None:
     assert "LOCK_UN" not in text
 
 
+# --- what lies in the state directory ---
+
+RUN = """#!/bin/sh
+$(touch {mark})
+`touch {mark}`
+touch {mark}
+"""
+RUN_BY_PYTHON = "open({mark!r}, 'w').close()\n"
+# What a shell, Python or anything else that we start could look for in the place where it is.
+LOOKED_FOR = ["sitecustomize.py", "usercustomize.py", "ensure.py", "json.py", "signal.py"]
+LOOKED_FOR += ["stub", "mcp-proxy", "icm", "uvx", "python3", "sh", ".envrc", ".profile", "config"]
+
+
+def booby_trap(world: World, text: str = RUN) -> Path:
+    """Plant *text* under every name that we read, and others; return what must never appear."""
+    mark = world.root / "mark"
+    world.state.mkdir(parents=True, exist_ok=True, mode=0o700)
+    stems = ["stub", f"stub@{ensure.hostname()}"]
+    ours = [f"{stem}.{suffix}" for stem in stems for suffix in SUFFIXES]
+    for name in [*ours, "config.toml.fail", "config.toml.fail.tmp", *LOOKED_FOR]:
+        path = world.state / name
+        path.unlink(missing_ok=True)
+        path.write_text((RUN_BY_PYTHON if name.endswith(".py") else text).format(mark=str(mark)))
+        path.chmod(0o755)
+    return mark
+
+
+def executed(trace: Path) -> set[str]:
+    """Return the paths that were executed, as strace saw it."""
+    return set(re.findall(r'execve(?:at)?\((?:AT_FDCWD, )?"([^"]+)"', trace.read_text()))
+
+
+def test_nothing_in_the_state_directory_is_executed(world: World, tmp_path: Path) -> None:
+    need("strace")
+    world.write_config()
+    mark = booby_trap(world)
+    trace = tmp_path / "trace"
+    llmenv = str(Path(PYTHON).with_name("llmenv"))
+    calls = [[llmenv, *words.split()] for words in ("hook bash", "status", "logs", "start")]
+    calls += [world.bare("--deep"), world.hook_argv(), [llmenv, "restart"], world.argv()]
+    calls += [[llmenv, "doctor"], [llmenv, "stop"]]
+    everything = "\n".join(map(shlex.join, calls))
+    strace = ["strace", "-f", "-qq", "-e", "trace=execve,execveat", "-o", str(trace)]
+    done = world.run([*strace, "sh", "-c", everything], cwd=world.state)
+    assert "stub spawned" in done.stdout, done
+    assert "stub stopped" in done.stdout, done
+    assert PYTHON in executed(trace)  # so that we know how to read it
+    assert [path for path in executed(trace) if path.startswith(str(world.state))] == []
+    assert not mark.exists()
+
+
+# What a shell reads of a file is its first line.
+FIRST_LINES = ["$(touch {mark})", "`touch {mark}`", "path[$(touch {mark})]", "; touch {mark} #"]
+FIRST_LINES += ["' ; touch {mark} ; '", "-1 -o (touch {mark})"]
+
+
+@pytest.mark.parametrize("proc", [True, False])
+@pytest.mark.parametrize("name", SHELLS)
+def test_no_shell_executes_anything_of_the_state_directory(
+    world: World, name: str, proc: bool
+) -> None:
+    need("strace", name)
+    world.write_config()
+    hook, trace = hook_text(world, name, proc=proc, helper=ENSURE), world.root / "trace"
+    traced = world.root / "bin" / name
+    traced.parent.mkdir()
+    strace = ["strace", "-f", "-qq", "-e", "trace=execve,execveat", "-o", str(trace)]
+    traced.write_text(f'#!/bin/sh\nexec {shlex.join([*strace, str(shutil.which(name))])} "$@"\n')
+    traced.chmod(0o755)
+    path = {"PATH": f"{traced.parent}:{world.env['PATH']}"}
+    for line in FIRST_LINES:
+        mark = booby_trap(world, f"{line}\nv1 1 1.0 boot digest .\n{RUN}")
+        with Shell(name, world, hook=hook, environment=path) as shell:
+            assert line.format(mark=mark) in shell.startup + shell.run()[1]  # it was read
+            wait_until(lambda: world.told("listening"))
+            wait_until(lambda: not processes_with(str(world.config)))  # the helper
+            booby_trap(world, f"{line}\n")
+            shell.run()  # now a shell without /proc reads the pidfile too
+            wait_until(lambda: not processes_with(str(world.config)))
+            kill(*world.daemons())
+        assert not mark.exists()
+        paths = executed(trace)
+        assert {PYTHON, str(shutil.which(name))} <= paths  # so that we know how to read it
+        assert [path for path in paths if path.startswith(str(world.state))] == []
+        (world.oracle / "listening").unlink()
+
+
+@pytest.mark.parametrize("umask", [0o000, 0o022])
+@pytest.mark.parametrize("what", ["a start", "a failure", "a wrong config", "a long log"])
+def test_modes_are_set_at_creation(world: World, tmp_path: Path, what: str, umask: int) -> None:
+    """Not after: nobody may open in between what is then closed to them."""
+    need("strace")
+    world.write_config(*(["die=1"] if what == "a failure" else []))
+    if what == "a wrong config":
+        world.config.write_text("nonsense")
+    argv = world.hook_argv()
+    if what == "a long log":
+        world.state.mkdir(parents=True, mode=0o700)
+        want(world, "log.1", [])
+        argv = world.bare()  # which does not stay to see whether it grows on
+    trace = tmp_path / "trace"
+    strace = [str(shutil.which("strace")), "-qq", "-o", str(trace)]
+    strace += ["-e", "trace=file,fchmod,umask"]
+    world.run(first(f"os.umask({umask})", [*strace, *argv]))
+    now, made = umask, []
+    for line in trace.read_text().splitlines():
+        call = line.partition("(")[0]
+        assert not re.match(r"f?chmod|mknod|creat", call), line
+        if call == "umask":
+            now = int(line[len("umask(") :].partition(")")[0], 8)
+        elif found := re.search(r'"([^"]*)".*, (0[0-7]+)\) += \d', line):
+            if call.startswith("mkdir"):
+                assert int(found[2], 8) & ~now == 0o700, line
+                made.append(found[1])
+            elif "O_CREAT" in line:
+                assert int(found[2], 8) == 0o600, line
+                made.append(found[1])
+    wanted = {
+        "a start": "stub.pid.tmp",
+        "a failure": "stub.fail.tmp",
+        "a long log": "stub.log.1.tmp",
+    }
+    assert str(world.state / wanted.get(what, "config.toml.fail.tmp")) in made
+    if what != "a long log":
+        assert made[:2] == [str(world.state.parent), str(world.state)]
+
+
+def test_a_hostile_path_is_made_harmless(tmp_path: Path) -> None:
+    with World(tmp_path / "\x1b]0;title\x07\u202e\n") as world:
+        world.write_config()
+        llmenv = [PYTHON, "-m", "llmenv_hooks"]
+        for suffix in ("pid.lock", "life", "log"):
+            world.path(suffix).mkdir(parents=True)
+            one_line(world.ensure(), 1, f"stub.{suffix}")
+            world.path(suffix).rmdir()
+        world.state.chmod(0o777)
+        one_line(world.ensure(), 1, "chmod 700")
+        world.state.chmod(0o700)
+        world.up()
+        for word in ("status", "doctor", "stop"):
+            done = world.run([*llmenv, word])
+            assert "stub" in done.stdout + done.stderr
+            for line in (done.stdout + done.stderr).split("\n"):
+                assert line.isprintable(), word
+        world.config.write_text("nonsense")
+        one_line(world.run(world.bare()), 2, "config.toml")
+
+
 # --- the port's owner ---
+
+SERVE = "import socket, sys; s = socket.create_server(('', int(sys.argv[1]))); input()"
 
 
 def test_a_stranger_on_every_address_is_named_too(world: World) -> None:
@@ -762,6 +1021,86 @@ def test_a_stranger_on_every_address_is_named_too(world: World) -> None:
     wait_until(lambda: ensure.probe("127.0.0.1", world.port))
     one_line(world.ensure(), 1, f"pid {child.pid}", "http.server", world.bind)
     assert world.told("starts") == []
+
+
+ON_4 = ["127.0.0.1", "0.0.0.0"]
+ON_6 = ["::1", "::"]
+BOTH = "dual-stack"  # `::`, which takes the connections to IPv4 addresses too
+
+
+def listener(host: str, port: int) -> socket.socket:
+    """Listen as a server of the family of *host* does, or of both."""
+    if host == BOTH:
+        return socket.create_server(("::", port), family=socket.AF_INET6, dualstack_ipv6=True)
+    # With create_server, `::` is IPv6 alone.
+    return socket.create_server(
+        (host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET
+    )
+
+
+def on(tmp_path: Path, host: str) -> World:
+    """Return a world whose service binds *host*."""
+    try:
+        port = free_port(host)
+    except OSError:
+        missing(f"no {host} here")
+    return World(tmp_path / "w", f"[{host}]:{port}" if ":" in host else f"{host}:{port}")
+
+
+@pytest.mark.parametrize(
+    ("ours", "theirs"),
+    [(ours, theirs) for family in (ON_4, ON_6) for ours in family for theirs in (*family, BOTH)],
+)
+def test_a_stranger_on_any_address_that_takes_our_connects_is_refused(
+    tmp_path: Path, ours: str, theirs: str
+) -> None:
+    with on(tmp_path, ours) as world:
+        with listener(theirs, world.port):
+            for _ in range(2):
+                one_line(world.ensure(), 1, f"pid {os.getpid()}", world.bind)
+            assert (world.told("starts"), world.pidfile()) == ([], None)
+        assert world.ensure().returncode == 0
+        world.check()
+
+
+@pytest.mark.parametrize(
+    ("ours", "theirs"),
+    [(ours, theirs) for ours in ON_4 for theirs in ON_6]
+    + [(ours, theirs) for ours in ON_6[:1] for theirs in ON_4],
+)
+def test_a_stranger_on_the_port_of_the_other_family_is_nothing_to_us(
+    tmp_path: Path, ours: str, theirs: str
+) -> None:
+    with on(tmp_path, ours) as world, listener(theirs, world.port):
+        assert world.ensure().returncode == 0
+        pid = world.check()
+        world.path("pid").unlink()
+        assert world.ensure().stdout == f"stub already-running pid={pid}\n"
+        assert world.check() == pid
+
+
+def test_a_listener_of_root_is_accepted_and_not_recorded(world: World) -> None:
+    """Root could take all of a user's anyway; which process it is, the user may not see."""
+    world.give_to_nobody()
+    argv = nobody(world.argv())
+    with socket.create_server(("127.0.0.1", world.port)):
+        for _ in range(2):
+            done = world.run(argv)
+            assert (done.returncode, done.stderr) == (0, "")
+            assert done.stdout == "stub already-running pid=-\n"
+        assert world.told("starts") == []
+        assert not world.path("pid").exists()
+        assert not os.path.lexists(world.path("alive"))
+    assert world.run(argv).returncode == 0
+    world.check()
+
+
+def test_a_strangers_command_line_is_made_harmless(world: World) -> None:
+    hostile = ["-X", "\x1b]0;title\x07\x9b2J\u202e\n$(id)\udcff"]  # an option that Python ignores
+    argv = [PYTHON, *hostile, "-c", SERVE, str(world.port)]
+    child = world.begin(argv, stdin=subprocess.PIPE)
+    wait_until(lambda: ensure.probe("127.0.0.1", world.port))
+    one_line(world.ensure(), 1, f"pid {child.pid}", "-X ?]0;title??2J? $(id)")
 
 
 def test_a_pidfile_written_by_hand_does_not_make_a_stranger_ours(world: World) -> None:
@@ -778,8 +1117,8 @@ def test_a_pidfile_written_by_hand_does_not_make_a_stranger_ours(world: World) -
 def test_a_stranger_that_takes_the_port_during_a_start_is_not_published(world: World) -> None:
     caller = world.begin(world.argv("--timeout", "60", modes=["gate"]))
     wait_until(lambda: world.told("starts"))
-    serve = f"import socket; s = socket.create_server(('127.0.0.1', {world.port})); input()"
-    stranger = world.begin([PYTHON, "-c", serve], stdin=subprocess.PIPE)
+    argv = [PYTHON, "-c", SERVE, str(world.port)]
+    stranger = world.begin(argv, stdin=subprocess.PIPE)
     wait_until(lambda: ensure.probe("127.0.0.1", world.port))
     world.tell("go")  # now ours cannot bind
     _, err = caller.communicate(timeout=DEADLINE_S)

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from daemons import ENSURE, World, alive, need
+from daemons import ENSURE, World, alive, missing, need
 
 from llmenv_hooks import ensure
 
@@ -101,7 +101,7 @@ def test_a_look_imports_nothing_that_it_does_not_use(world: World) -> None:
     assert imported.isdisjoint(UNUSED.split())
 
 
-def test_a_look_writes_nothing(world: World, tmp_path: Path) -> None:
+def test_case_02_a_look_writes_nothing(world: World, tmp_path: Path) -> None:
     need("strace")
     world.up()
     trace = tmp_path / "trace"
@@ -129,9 +129,9 @@ READ_ONLY = 'mount --bind "$0" "$0" && mount -o remount,bind,ro "$0" && exec "$@
 
 def read_only(world: World) -> list[str]:
     """Return the words that run a command with the state directory mounted read-only."""
-    prefix = ["unshare", "-rm", "sh", "-c", READ_ONLY, str(world.state)]
-    if shutil.which("unshare") is None or world.run([*prefix, "true"]).returncode:
-        pytest.skip("no mount namespaces here")
+    prefix = [*world.unshare("-m"), "sh", "-c", READ_ONLY, str(world.state)]
+    if world.run([*prefix, "true"]).returncode:
+        missing("nothing can be mounted here")
     return prefix
 
 

@@ -1,10 +1,10 @@
 """The prompt hooks, in real interactive bash, zsh and fish.
 
 Tests named after a bug keep away one that other tools' users reported; the numbers are those of
-the project's research notes, and the names say what must not happen.  Of the 64 bugs, 22 and 32
-are in test_render.py, 52, 53 and 56 (the daemon's own life) in the tests of ensure.py.  These
-cannot befall our hook: 14 (it expands no array that may be empty), 34 (nor a variable of another
-tool's), 47 to 51 (shells we do not support), 59 (the helper's descriptors: see 58).
+the project's research notes, and the names say what must not happen.  Of the 64 bugs, 14 is kept
+away by the list of constructs at the end, 22 and 32 by test_render.py, and 9 by test_neighbours.py
+too.  These cannot befall our hook: 34 (it asks for another tool's variable by `${NAME-}` alone), 47
+and 48 (PowerShell), 49 (nushell), 50 (xonsh) and 51 (tcsh), for which there is none.
 """
 
 from __future__ import annotations
@@ -12,17 +12,18 @@ from __future__ import annotations
 import os
 import re
 import signal
+import sys
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pexpect
 import pytest
 from daemons import World, alive, kill, need, wait_until
-from shells import PROC, SHELLS, Shell, hook_text
+from shells import PROC, SHELLS, Shell, children, hook_text, shows, state
 
-from llmenv_hooks import ensure
+from llmenv_hooks import ensure, render
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -94,17 +95,21 @@ def held(world: World) -> Iterator[None]:
 
 @EACH
 def test_it_fires_at_the_first_prompt_and_revives_at_the_next(world: World, name: str) -> None:
+    """Bug 53 too: what a `kill -9` leaves behind is in nobody's way."""
     with Shell(name, world) as shell:
         assert shell.startup.strip() == ""
         wait_until(world.proved)
         first = world.check()
+        wait_until(lambda: not helpers(world))
         kill(first)
         prompts_until(shell, lambda: world.pidfile() not in (None, first))
-    assert world.check(starts=2) != first
+        wait_until(lambda: not helpers(world))
+        assert world.check(starts=2) != first
 
 
 @EACH
 def test_two_shells_started_at_once_share_one_daemon(world: World, name: str) -> None:
+    """Bug 56: the one that serves is the one that is recorded."""
     world.write_config("gate")
     with Shell(name, world), Shell("bash", world):
         wait_until(lambda: len(helpers(world)) == 2)  # both ask, and nothing is up yet
@@ -148,26 +153,64 @@ def test_bug_57_the_helper_outlives_an_interrupt_and_the_terminal(world: World, 
 
 @EACH
 def test_the_prompt_never_waits(world: World, name: str) -> None:
+    """Not for a daemon that takes longer than all of this to come up, whenever it asks for it."""
     world.write_config("gate")
     with Shell(name, world) as shell:
         wait_until(lambda: world.told("starts"))
         for _ in range(5):
+            began = time.monotonic()
+            assert shell.run(AT_ONCE[name]) == (0, "")
             assert shell.run() == (0, "")
-        assert not world.told("listening")  # five prompts came back, and it was not even up
+            assert time.monotonic() - began < 1
+        assert not world.told("listening")
         world.tell("go")
         wait_until(world.proved)
 
 
 @EACH
-def test_a_stopped_service_stays_stopped(world: World, name: str) -> None:
+def test_bug_52_a_daemon_that_lives_and_does_not_answer_is_replaced(
+    world: World, name: str
+) -> None:
+    """What a prompt looks at stays true; the pass that it starts once a minute finds it."""
+    world.write_config("shut", start_timeout=3)
     with Shell(name, world) as shell:
         wait_until(world.proved)
+        world.tell("shut")
+        (wedged,) = wait_until(lambda: world.told("closed"))
+        (world.oracle / "shut").unlink()
+        assert shell.run() == (0, "")
+        assert world.proved()
+        assert shell.run(ONE_MINUTE[name]) == (0, "")
+        wait_until(lambda: not alive(wedged))
+        assert "it did not listen" in until(shell, "llmenv: stub:")
+        prompts_until(shell, world.proved)
+    world.check(starts=2)
+
+
+@EACH
+def test_once_a_minute_it_asks_all_the_same(world: World, name: str, helper: Path) -> None:
+    with held(world), Shell(name, world, hook=hook_text(world, name, helper=helper)) as shell:
+        wait_until(lambda: len(world.told("calls")) == 1)
+        for line in ("", NEARLY_A_MINUTE[name], "", ""):
+            assert shell.run(line) == (0, "")
+        assert len(world.told("calls")) == 1
+        for line in (ONE_MINUTE[name], "", ""):
+            assert shell.run(line) == (0, "")
+        wait_until(lambda: len(world.told("calls")) == 2)
+        assert shell.run() == (0, "")
+    assert len(world.told("calls")) == 2
+
+
+@EACH
+def test_a_stopped_service_stays_stopped(world: World, name: str) -> None:
+    with Shell(name, world, prompt=STEADY.get(name)) as shell:
+        wait_until(world.proved)
         pid = world.pidfile()
+        shell.run()
         assert ensure.stop(world.service(), str(world.state))
         assert pid is not None
         assert not alive(pid)
-        calls = trace(shell, world, 5)
-        assert not calls
+        assert not processes(trace(shell, world, 5))
     assert len(world.told("starts")) == 1
 
 
@@ -175,10 +218,7 @@ def test_a_stopped_service_stays_stopped(world: World, name: str) -> None:
 
 
 def trace(shell: Shell, world: World, prompts: int) -> list[str]:
-    """Return the fork, clone and exec calls that *prompts* prompts make.
-
-    Threads are left out: fish makes one for a substitution, as the prompt of these tests has it.
-    """
+    """Return the fork, clone and exec calls that *prompts* prompts make, threads included."""
     need("strace")
     log = world.root / "strace"
     only = "trace=fork,vfork,clone,clone3,execve"
@@ -189,19 +229,35 @@ def trace(shell: Shell, world: World, prompts: int) -> list[str]:
         shell.run()
     tracer.terminate()
     tracer.wait()
-    return [line for line in log.read_text().splitlines() if "CLONE_THREAD" not in line]
+    return log.read_text().splitlines()
+
+
+def processes(calls: list[str]) -> list[str]:
+    return [line for line in calls if "CLONE_THREAD" not in line]
+
+
+# A prompt of fish's that has no substitution, as the one in pty_shell.py has.
+STEADY = {
+    "fish": "set -g __n (seq 0 999); function fish_prompt; set -l s $status; set -e __n[1];"
+    ' echo -n "[$__n[1]:$s]@> "; end\n'
+}
 
 
 @EACH
 def test_a_steady_prompt_makes_no_process(world: World, name: str) -> None:
-    before = ""
-    if name == "fish":  # its own prompt, without the substitution that ours in shells.py has
-        before = "function fish_prompt; end"
-    with Shell(name, world, before=before) as shell:
-        wait_until(world.proved)
-        assert trace(shell, world, 30) == []
-        kill(world.check())
-        assert until_calls(shell, world)  # and the counter would have seen one
+    """Nor a thread, of which fish makes one for itself now and then."""
+    calls = []
+    for hook in ("", None):
+        with Shell(name, world, hook=hook, prompt=STEADY.get(name)) as shell:
+            if hook is None:
+                wait_until(world.proved)
+            shell.run()
+            calls.append(trace(shell, world, 30))
+            if hook is None:
+                kill(world.check())
+                assert until_calls(shell, world)  # and the counter would have seen one
+    assert not processes(calls[1])
+    assert len(calls[1]) < len(calls[0]) + 30
 
 
 def until_calls(shell: Shell, world: World) -> list[str]:
@@ -225,7 +281,7 @@ STATUSES = {
 @EACH
 @pytest.mark.parametrize("dead", [False, True])
 def test_statuses_survive(world: World, name: str, dead: bool) -> None:
-    """Bugs 1 to 4: `$?` and the statuses of a pipeline, alive and while it is being started."""
+    """Bugs 1 to 3: `$?` and the statuses of a pipeline, alive and while it is being started."""
     if dead:
         world.write_config("gate")
     with Shell(name, world) as shell:
@@ -260,14 +316,66 @@ def test_jobs_stay_the_users_own(world: World, name: str) -> None:
             kill(int(mine))
 
 
-@pytest.mark.parametrize("name", ["bash", "zsh"])
-def test_traps_stay(world: World, name: str) -> None:
-    """Bug 18: an INT trap of the user's is still there."""
-    with Shell(name, world, before="trap 'echo trapped' INT") as shell:
-        wait_until(world.proved)
-        shell.run()
-        listed = shell.run("trap")[1]
-        assert "echo trapped" in listed
+# What somebody has set.  In zsh, EXIT's trap is not run where both DEBUG and ZERR have one too.
+_ZSH = "setopt nounset no_clobber null_glob ksh_arrays err_return; umask 027; alias ll='ls -l'\n"
+SET = [
+    (
+        "bash",
+        "set -uC; set -o vi; shopt -s nullglob failglob extglob; umask 027; alias ll='ls -l'\n"
+        "__debug=0; trap ': $((++__debug))' DEBUG; trap 'echo ERR' ERR; trap 'echo INT' INT\n"
+        "trap ': chld' CHLD; trap 'echo BYE' EXIT\n",
+    ),
+    (
+        "zsh",
+        f"{_ZSH}trap 'echo INT' INT; trap ': chld' CHLD; trap 'echo BYE' EXIT\n"
+        "__debug=0; trap ': $((++__debug))' DEBUG\n",
+    ),
+    ("zsh", f"{_ZSH}trap 'echo ERR' ZERR; trap 'echo BYE' EXIT\n"),
+    (
+        "fish",
+        "umask 027; alias ll 'ls -l'\n"
+        "trap 'echo INT' INT; trap ': usr1' USR1; trap 'echo BYE' EXIT\n",
+    ),
+]
+SHOW = {
+    "bash": "set +o; shopt; trap -p; alias; umask; ulimit -a; declare -p IFS",
+    "zsh": "setopt; unsetopt; trap; alias; umask; ulimit -a; typeset -p IFS",
+    "fish": "trap; alias; umask; ulimit -a; status is-interactive-job-control; echo $status",
+}
+
+
+@pytest.mark.parametrize(("name", "setting"), SET, ids=["bash", "zsh-debug", "zsh-zerr", "fish"])
+def test_all_that_was_set_stays(world: World, name: str, helper: Path, setting: str) -> None:
+    """Options, traps (bug 18), aliases, limits and umask, whatever the prompts have to do."""
+    shown = []
+    for hook in ("", hook_text(world, name, helper=helper)):
+        with Shell(name, world, hook=hook, before=setting) as shell:
+            shown.append([what_is_set(shell)])
+            with held(world):
+                shell.run(AT_ONCE[name])
+                shown[-1].append(what_is_set(shell))
+            world.path("fail").write_text("stub: reason\nv1 data .\n")
+            seen = shell.run(DUE.get(name, AT_ONCE[name]))[1]
+            assert seen == ("llmenv: stub: reason" if hook else "")
+            shown[-1].append(what_is_set(shell))
+            world.path("fail").unlink()
+            assert shell.run("false") == (1, "ERR" if "ERR" in setting else "")
+            if "DEBUG" in setting:
+                before = int(shows(shell, "__debug"))
+                shell.run("true")
+                assert int(shows(shell, "__debug")) >= before + 2
+            shell.child.sendline("exit")
+            shell.child.expect(pexpect.EOF)
+            assert str(shell.child.before).count("BYE") == 1
+    assert len(world.told("calls")) == 2
+    assert shown[1] == shown[0]
+
+
+def what_is_set(shell: Shell) -> str:
+    file = shell.hook.with_name("set")
+    block = "begin; {}; end >'{}'" if shell.name == "fish" else "{{ {}; }} >|'{}'"
+    shell.run(block.format(SHOW[shell.name], file))
+    return file.read_text()
 
 
 NAMES = {
@@ -371,6 +479,7 @@ def test_a_failure_is_told_once(world: World, name: str) -> None:
         assert len(said.splitlines()) == 1
         for _ in range(10):
             assert shell.run() == (0, "")
+        wait_until(lambda: not helpers(world))  # none of them stays to wait for the next attempt
     assert len(world.told("starts")) <= 2
 
 
@@ -391,7 +500,10 @@ def test_a_removed_package_is_told_once(world: World, name: str) -> None:
     text = hook_text(world, name, helper=world.root / "gone.py")
     with Shell(name, world, hook=text) as shell:
         said = shell.startup + shell.run()[1]
-        assert said.count("is gone; reinstall llmenv-hooks or remove its line") == 1
+        assert (
+            said.count("is gone, or not yours to run; reinstall llmenv-hooks or remove its line")
+            == 1
+        )
         for _ in range(5):
             assert shell.run() == (0, "")
 
@@ -446,7 +558,7 @@ PROMPT_COMMANDS = {
 
 @pytest.mark.parametrize("kind", PROMPT_COMMANDS)
 def test_bash_prompt_command_of_others_goes_on(world: World, kind: str) -> None:
-    """Bugs 5 to 8, 11 and 26: each shape of PROMPT_COMMAND, and another tool that appends later."""
+    """Bugs 5, 6, 8 and 26: each shape of PROMPT_COMMAND, and another tool that appends later."""
     mine = "__mine() { __ran=$((__ran+1)); }; __ran=0\n"
     before = mine + PROMPT_COMMANDS[kind]
     with Shell("bash", world, before=before, twice=True) as shell:
@@ -458,9 +570,27 @@ def test_bash_prompt_command_of_others_goes_on(world: World, kind: str) -> None:
         assert int(shell.run("echo $__ran")[1]) == ran + 1
         assert shell.run("declare -p PROMPT_COMMAND")[1].count("__llmenv_hook") == 1
         assert shell.run("(exit 5)")[0] == 5
-        # A child without the rc file does not stumble over a hook it does not have.
-        assert "not found" not in shell.run("bash --norc -ic 'echo child'")[1] or kind == "exported"
 
+
+@pytest.mark.parametrize("exported", [False, True])
+def test_bug_11_a_bash_that_has_no_hook_has_no_trouble(world: World, exported: bool) -> None:
+    """A child without the rc file may get what is in PROMPT_COMMAND, but not what that needs."""
+    before = "export PROMPT_COMMAND" if exported else ""
+    with Shell("bash", world, before=before) as shell:
+        wait_until(world.proved)
+        kill(world.check())
+        shell.count = 0
+        shell.child.sendline(f"{PLAIN} bash --norc --noediting -i")
+        assert shell.next_prompt()[1].partition("\n")[2].strip() == ""
+        assert bool(shows(shell, "PROMPT_COMMAND")) == exported
+        assert shell.run("(exit 3)") == (3, "")
+        assert shell.run("set -u") == (0, "")
+        assert shell.run("false") == (1, "")
+    assert len(world.told("starts")) == 1
+
+
+# The prompt of `Shell`, for one that reads no rc file.
+PLAIN = "PS1='[$((__n=__n+1)):$?]@> ' __n=0"
 
 LATER = {
     "string": ("", "PROMPT_COMMAND+=$'\\n''__seen=\"$?\"'", "3"),
@@ -513,9 +643,16 @@ PROMPT_COMMAND="__bp_precmd${PROMPT_COMMAND:+$'\\n'$PROMPT_COMMAND}"
 
 @pytest.mark.parametrize(
     "change",
-    ['PROMPT_COMMAND="$PROMPT_COMMAND; true"', 'PROMPT_COMMAND="true;$PROMPT_COMMAND"', PREEXEC],
+    [
+        'PROMPT_COMMAND="$PROMPT_COMMAND; true"',
+        'PROMPT_COMMAND="true;$PROMPT_COMMAND"',
+        'PROMPT_COMMAND=(true "${PROMPT_COMMAND[@]}")',
+        PREEXEC,
+    ],
 )
-def test_bug_23_others_change_what_we_registered(world: World, helper: Path, change: str) -> None:
+def test_bug_07_and_23_others_change_what_we_registered(
+    world: World, helper: Path, change: str
+) -> None:
     """And our line is read again afterwards: still one hook, and no error."""
     with Shell("bash", world, hook=hook_text(world, "bash", helper=helper), after=change) as shell:
         assert shell.run(f"source '{shell.hook}'") == (0, "")
@@ -524,24 +661,73 @@ def test_bug_23_others_change_what_we_registered(world: World, helper: Path, cha
         wait_until(lambda: world.told("calls"))
 
 
-def test_a_readonly_prompt_command_is_told(world: World, helper: Path) -> None:
-    text = hook_text(world, "bash", helper=helper)
-    with Shell("bash", world, hook=text, before="readonly PROMPT_COMMAND=true") as shell:
-        said = "llmenv: no hook in this shell: PROMPT_COMMAND is readonly"
+@pytest.mark.parametrize(
+    ("name", "variable", "value"),
+    [("bash", "PROMPT_COMMAND", "true"), ("zsh", "precmd_functions", "(true)")],
+)
+def test_a_place_that_is_readonly_is_told(
+    world: World, helper: Path, name: str, variable: str, value: str
+) -> None:
+    text = hook_text(world, name, helper=helper)
+    with Shell(name, world, hook=text, before=f"readonly {variable}={value}") as shell:
+        said = f"llmenv: no hook in this shell: {variable} is readonly"
         assert shell.startup.strip() == said
         assert shell.run("echo alive") == (0, "alive")
+    assert not world.told("calls")
 
 
-def test_bug_10_a_prompt_command_that_quotes_itself(world: World) -> None:
-    with Shell("bash", world, before="PROMPT_COMMAND='true;${PROMPT_COMMAND_OLD}'") as shell:
-        assert shell.run("echo alive")[1] == "alive"
+def test_bug_10_a_prompt_command_that_runs_itself(world: World, helper: Path) -> None:
+    said = []
+    for hook in ("", hook_text(world, "bash", helper=helper)):
+        before = "PROMPT_COMMAND='true;${PROMPT_COMMAND}'"
+        with Shell("bash", world, hook=hook, before=before) as shell:
+            said.append([shell.run("echo alive"), shell.run("(exit 3)")])
+    assert said[0] == said[1]
+    wait_until(lambda: world.told("calls"))
 
 
-def test_bug_17_interrupting_a_read_leaves_the_session(world: World) -> None:
-    with Shell("bash", world) as shell:
+# Each calls our hook again from another tool's, and then looks at what it was given.
+AGAIN = {
+    "bash": '__again() { (exit "$1"); eval "$__llmenv_prompt"; __later=$?; return "$1"; }\n'
+    "PROMPT_COMMAND+=$'\\n__again \"$?\"'",
+    "zsh": "__again() { __llmenv_hook; }; __look() { __later=$? }\n"
+    "precmd_functions+=(__again __look)",
+    "fish": "function __again --on-event fish_prompt; __llmenv_hook; end\n"
+    "function __look --on-event fish_prompt; set -g __later $status; end",
+}
+
+
+@EACH
+@pytest.mark.parametrize("lives", [False, True])
+def test_bug_04_a_hook_in_a_hook(world: World, helper: Path, name: str, lives: bool) -> None:
+    text = hook_text(world, name, helper=helper)
+    one, pipe, show = STATUSES[name]
+    with (
+        held(world) if lives else nullcontext(),
+        Shell(name, world, hook=text, after=AGAIN[name]) as shell,
+    ):
+        assert shell.run(one) == (3, "")
+        assert shows(shell, "__later") == "3"
+        assert shell.run(pipe) == (4, "")
+        if name != "bash":
+            assert "<1 0 4>" in shell.run(show)[1]
+
+
+@EACH
+@pytest.mark.parametrize("line", ["read __x", "echo $(cat)"])
+def test_bug_17_interrupting_what_reads_leaves_the_session(
+    world: World, name: str, line: str
+) -> None:
+    with Shell(name, world) as shell:
         wait_until(world.proved)
-        shell.child.sendline("read -p re'ad'y __x")
-        shell.child.expect_exact("ready")
+        if name == "fish":
+            line = line.replace("$", "")
+        shell.child.sendline(f"printf 're%s' ady; {line}")
+        # Shells lose an interrupt that comes before they wait.
+        shell.child.expect_exact("read> " if (name, line) == ("fish", "read __x") else "ready")
+        if "cat" in line:
+            wait_until(lambda: children(shell.pid, "cat"))
+        wait_until(lambda: state(shell.pid) == "S")
         shell.child.sendintr()
         shell.next_prompt()
         assert shell.run("echo alive")[1] == "alive"
@@ -607,6 +793,18 @@ def test_bug_36_no_zsh_module_is_loaded(world: World, helper: Path) -> None:
             shell.run()
             loaded.append(shell.run("zmodload")[1])
     assert loaded[0] == loaded[1]
+
+
+def test_bug_35_zsh_names_no_directory_after_a_variable_of_ours(world: World, helper: Path) -> None:
+    shown = []
+    world.state.mkdir(parents=True)
+    for hook in ("", hook_text(world, "zsh", helper=helper)):
+        with Shell("zsh", world, hook=hook, before="setopt auto_name_dirs") as shell:
+            shell.run(f"cd '{world.state}'")
+            shown.append([shell.run("print -P %~") for _ in range(2)])
+            shell.run(f"cd '{world.config.parent}'")
+            shown[-1].append(shell.run("print -P %~"))
+    assert shown[0] == shown[1]
 
 
 @EACH
@@ -686,12 +884,34 @@ def test_bug_58_the_helper_keeps_nothing_of_the_shells(world: World, name: str) 
     world.write_config("gate")
     with Shell(name, world, before=opened) as shell:
         wait_until(lambda: world.told("starts"))
-        for pid in helpers(world):
-            targets = [os.readlink(link) for link in Path(f"/proc/{pid}/fd").iterdir()]
-            assert not [target for target in targets if "/pts/" in target or "ptmx" in target]
-            assert os.getsid(pid) != os.getsid(shell.pid)
+        (pid,) = helpers(world)
+        files = {}
+        for link in Path(f"/proc/{pid}/fd").iterdir():
+            with suppress(FileNotFoundError):  # it is at work
+                files[link.name] = os.readlink(link)
+        assert [files.pop(number) for number in "012"] == ["/dev/null"] * 3
+        own = (str(world.state), "socket:")
+        assert not [target for target in files.values() if not target.startswith(own)]
+        assert os.getsid(pid) != os.getsid(shell.pid)
         world.tell("go")
         wait_until(world.proved)
+
+
+@EACH
+def test_bug_59_a_substitution_ends_though_a_daemon_was_started_in_it(
+    world: World, name: str
+) -> None:
+    """Nor by a hook in it, nor by a command, does the daemon get its pipe."""
+    llmenv = f"'{sys.executable}' -m llmenv_hooks start"
+    with Shell(name, world) as shell:
+        wait_until(world.proved)
+        kill(world.check())
+        form = 'echo "<"({}; echo)">"' if name == "fish" else 'echo "<$({})>"'
+        assert shell.run(form.format(f"{ONE_MINUTE[name]}; __llmenv_wake 0")) == (0, "<>")
+        wait_until(lambda: len(world.told("starts")) == 2 and not helpers(world))
+        kill(world.check(starts=2))
+        assert "spawned" in shell.run(form.format(llmenv))[1]
+        world.check(starts=3)
 
 
 # --- settings that break careless hooks ----------------------------------------------
@@ -725,6 +945,7 @@ SETTINGS = {
         "trap 'echo BYE >&2' EXIT",
         "trap 'echo BYE >&2' EXIT; set -ET; trap 'echo ERR >&2' ERR",
         "set -o vi",
+        "readonly IFS",
     ],
     "zsh": [
         "setopt nounset",
@@ -761,16 +982,19 @@ SETTINGS = {
         "setopt posix_traps; trap 'echo BYE >&2' EXIT",
         "trap 'echo BYE >&2' EXIT; TRAPZERR() { echo ERR >&2 }",
         "bindkey -v; RPROMPT='right %?'",
+        "set -f",
+        "local() { echo bad }; return() { echo bad }",
+        "readonly IFS",
     ],
     "fish": [
-        "set -g IFS 0123456789",
+        "set -g IFS 0123456789/",
         "function kill; echo bad; end; function path; echo bad; end",
         "function printf; echo bad; end; function contains; echo bad; end",
         "function math; echo bad; end; function sh; echo bad; end",
-        # A function named string, read or test is refused by fish itself.
         "function type; echo bad; end; function cat; echo bad; end; function date; echo bad; end",
         "set -g fish_private_mode 1",
         "set -g __llmenv_line 1; set -g __llmenv_file 2; set -g __llmenv_now 3",
+        "trap 'echo BYE >&2' EXIT",
     ],
 }
 # As if two seconds had passed since this shell last started the helper.
@@ -781,15 +1005,38 @@ AT_ONCE = {
 }
 # As if it were time to ask the helper, where nothing tells that the daemon is dead.
 DUE = {"fish": "set -g __llmenv_next 0; set -g __llmenv_due 0"} if not PROC else {}
-CASES = [(name, setting) for name, settings in SETTINGS.items() for setting in settings]
+# As if it were that long since this shell last started the helper.
+_INTERVAL = render.INTERVAL_S if PROC else render.INTERVAL_WITHOUT_PROC_S
+ONE_MINUTE = {
+    "bash": f"__llmenv_asked=$((SECONDS - {_INTERVAL}))",
+    "zsh": f"__llmenv_asked=$((SECONDS - {_INTERVAL}))",
+    "fish": f"set -g __llmenv_next 0; set -g __llmenv_due (math $__llmenv_due - {_INTERVAL})",
+}
+NEARLY_A_MINUTE = {
+    "bash": f"__llmenv_asked=$((SECONDS - {_INTERVAL - 5}))",
+    "zsh": f"__llmenv_asked=$((SECONDS - {_INTERVAL - 5}))",
+    "fish": f"set -g __llmenv_next 0; set -g __llmenv_due (math $__llmenv_due - {_INTERVAL - 5})",
+}
+CASES = [
+    (name, when, setting)
+    for name, settings in SETTINGS.items()
+    for setting in settings
+    for when in ("before", "after")
+]
+# Before it, the hook would have no place; see `test_a_place_that_is_readonly_is_told`.
+CASES += [
+    ("bash", "after", "readonly PROMPT_COMMAND"),
+    ("zsh", "after", "readonly precmd_functions"),
+]
 
 
-@pytest.mark.parametrize(("name", "setting"), CASES, ids=[f"{n}-{s[:30]}" for n, s in CASES])
-@pytest.mark.parametrize("when", ["before", "after"])
+@pytest.mark.parametrize(
+    ("name", "when", "setting"), CASES, ids=[f"{n}-{w}-{s[:30]}" for n, w, s in CASES]
+)
 def test_it_works_under_any_setting(
-    world: World, helper: Path, name: str, setting: str, when: str
+    world: World, helper: Path, name: str, when: str, setting: str
 ) -> None:
-    """Bugs 12 to 16, 20, 25, 28, 33, 35, 37 and 39: both paths work, and neither says a word."""
+    """Bugs 12, 13, 15, 16, 20, 25, 28, 33, 35, 37, 39: both paths work, neither says a word."""
     text = hook_text(world, name, helper=helper)
     with Shell(name, world, hook=text, **{when: setting}) as shell:  # type: ignore[arg-type]
         assert shell.startup.strip() == ""
@@ -804,6 +1051,19 @@ def test_it_works_under_any_setting(
         world.path("fail").write_text("stub: 1 reason /\nv1 data .\n")
         assert shell.run(DUE.get(name, ""))[1].splitlines() == ["llmenv: stub: 1 reason /"]
         assert shell.run(DUE.get(name, "")) == (0, "")
+
+
+@pytest.mark.parametrize("function", ["string", "read", "test"])
+def test_fish_refuses_functions_of_these_names(world: World, helper: Path, function: str) -> None:
+    """Which is why the hook may use what they name."""
+    text = hook_text(world, "fish", helper=helper)
+    with Shell("fish", world, hook=text) as shell:
+        assert "reserved" in shell.run(f"function {function}; echo bad; end")[1]
+        wait_until(lambda: len(world.told("calls")) == 1)
+        world.path("fail").parent.mkdir(parents=True)
+        world.path("fail").write_text("stub: reason\nv1 data .\n")
+        assert shell.run(ONE_MINUTE["fish"])[1] == "llmenv: stub: reason"
+        wait_until(lambda: len(world.told("calls")) == 2)
 
 
 NASTY = [
@@ -864,9 +1124,14 @@ def test_without_proc_garbage_is_no_life(
 # --- bash 3.2 ------------------------------------------------------------------------
 
 _DECLARE = r"(declare|local|typeset) -\w*"
+_SUBSTITUTED = r"\$\((?!\()[^()]*"
 # What bash 3.2, macOS's, does not know: since when, an example, and how it is found.
 NEWER = [
     ("4.0", "declare -A map", f"{_DECLARE}A"),
+    ("4.0", "declare -l name", f"{_DECLARE}[luc]"),
+    ("4.0", "{1..9..2}", r"\{\w+\.\.\w+\.\."),
+    ("4.0", "$(case x in x) ;; esac)", rf"{_SUBSTITUTED}\bcase\b"),
+    ("4.0", "$(: # it's)", rf"{_SUBSTITUTED}(^|\s)#.*['\"`]"),
     ("4.0", "${x,,}", r"\$\{\w+(\[[^]]*\])?[,^]"),
     ("4.0", "&>>", "&>>"),
     ("4.0", "|&", r"\|&"),
@@ -874,10 +1139,12 @@ NEWER = [
     ("4.0", "mapfile", "mapfile|readarray"),
     ("4.0", "coproc", "coproc"),
     ("4.0", "read -t 0.1", r"read [^;]*-t *\d*\."),
+    ("4.0", "read -t 0", r"read [^;]*-t *0"),
     ("4.0", "read -i text", r"read [^;]*-[iN]\b"),
     ("4.0", "BASHPID", "BASHPID"),
     ("4.0", "globstar", "globstar|dirspell|autocd"),
     ("4.1", "exec {fd}>file", r"\{\w+\}[<>]"),
+    ("4.1", "BASH_XTRACEFD", "BASH_XTRACEFD"),
     ("4.1", "printf -v 'a[1]'", r"printf -v \S*\["),
     ("4.2", "declare -g", f"{_DECLARE}g"),
     ("4.2", "[[ -v x ]]", r"\[ .*-v "),
@@ -887,8 +1154,10 @@ NEWER = [
     ("4.2", "lastpipe", "lastpipe"),
     ("4.3", "${a[-1]}", r"\[-\d"),
     ("4.3", "declare -n", f"{_DECLARE}n"),
+    ("4.3", "[[ -R x ]]", r"\[ .*-R "),
     ("4.3", "wait -n", "wait -n"),
     ("4.4", "${x@Q}", r"@\w\}"),
+    ("4.4", 'set -u; "${empty[@]}"', r"\$\{\w+\[[@*]\]\}"),
     ("4.4", "local -", r"local -(\s|$)"),
     ("4.4", "PS0", r"\bPS0"),
     ("5.0", "EPOCHSECONDS", "EPOCH|BASH_ARGV0"),

@@ -325,7 +325,7 @@ def test_a_vanished_interpreter_is_told_once(world: World, name: str) -> None:
     os.utime(static(world, name), (1, 1))
     with Real(name, world) as shell:
         said = shell.startup + shell.run()[1] + shell.run()[1]
-    assert said.count("is gone; reinstall llmenv-hooks") == 1
+    assert said.count("is gone, or not yours to run; reinstall llmenv-hooks") == 1
     assert len(said.strip().splitlines()) == 1
     assert static(world, name).read_text() == gone
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import neighbours
 import pytest
-from daemons import World, wait_until
+from daemons import World, kill, wait_until
 from shells import SHELLS, Shell, hook_text, revives, shows
 
 if TYPE_CHECKING:
@@ -133,4 +133,40 @@ def test_starship_and_an_rc_file_that_is_read_again(world: World, name: str, ord
     ) as shell:
         wait_until(world.proved)
         shell.run(f"source '{shell.hook}'")
+        fires_once_a_prompt(shell)
+
+
+OWN = {
+    "bash-none": "",
+    "bash-string": "PROMPT_COMMAND=true",
+    "bash-array": "PROMPT_COMMAND=(true)",
+    "bash-string-and-array": "PROMPT_COMMAND+=(true)",
+    "zsh": "",
+    "fish": "",
+}
+
+
+@pytest.mark.parametrize("kind", OWN)
+def test_an_rc_file_that_is_read_again_with_another_service(
+    world: World, tmp_path: Path, kind: str
+) -> None:
+    """The hook looks after that too, and still once a prompt, wherever in PROMPT_COMMAND it is."""
+    name = kind.partition("-")[0]
+    order = "after" if kind == "bash-string-and-array" else "before"
+    with (
+        World(tmp_path / "other") as other,
+        Shell(name, world, hook=counted(world, name), **{order: OWN[kind]}) as shell,  # type: ignore[arg-type]
+    ):
+        wait_until(world.proved)
+        other.write_config()
+        service = other.config.read_text().replace("services.stub", "services.other")
+        world.config.write_text(world.config.read_text() + service)
+        shell.hook.write_text(counted(world, name))
+        assert shell.run(f"source '{shell.hook}'") == (0, "")
+        (pid,) = wait_until(lambda: other.told("listening"))
+        wait_until(lambda: shell.run() == (0, "") and (world.state / "other.pid").exists())
+        fires_once_a_prompt(shell)
+        kill(pid)
+        wait_until(lambda: shell.run() == (0, "") and len(other.told("listening")) == 2)
+        revives(shell, world)
         fires_once_a_prompt(shell)

@@ -18,8 +18,20 @@ import time
 from typing import TYPE_CHECKING
 
 import pytest
-from daemons import PYTHON, World, alive, first, free_port, kill, missing, need, wait_until
-from test_services import add, listening, llmenv
+from daemons import (
+    PYTHON,
+    World,
+    add,
+    alive,
+    first,
+    free_port,
+    kill,
+    missing,
+    need,
+    nobody,
+    wait_until,
+)
+from test_services import listening, llmenv
 
 from llmenv_hooks import ensure
 
@@ -313,6 +325,15 @@ def test_a_full_disk_does_not_lose_the_newest_of_the_log(
     assert world.path("log.1").read_bytes().endswith(newest)
 
 
+def test_a_log_that_cannot_be_moved_is_left_as_it_is(world: World) -> None:
+    world.up()
+    world.path("log").write_bytes(b"x" * (2 << 20))
+    world.path("log.1").mkdir()
+    with pytest.raises(OSError, match="directory"):
+        ensure._cut_log(world.files)
+    assert world.path("log").stat().st_size == 2 << 20
+
+
 def test_the_log_stays_short_while_it_is_flooded(world: World) -> None:
     world.up("flood")
     world.write_config("flood")
@@ -436,3 +457,26 @@ def test_such_a_config_does_not_ask_at_every_prompt(world: World, kind: str) -> 
 def newer(one: Path, other: Path) -> bool:
     """As `-nt` of a shell."""
     return one.stat().st_mtime_ns > other.stat().st_mtime_ns
+
+
+def test_our_pidfile_does_not_outlive_its_daemon_beside_roots_listener(world: World) -> None:
+    world.give_to_nobody()
+    argv = nobody(world.argv())
+    assert world.run(argv).returncode == 0
+    kill(world.check())
+    stranger(world)
+    assert world.run(argv).stdout == "stub already-running pid=-\n"
+    assert not world.path("pid").exists()
+    assert not os.path.lexists(world.path("alive"))
+
+
+def test_a_listener_that_root_keeps_for_a_daemon_of_ours_is_its_own(world: World) -> None:
+    """As Docker's proxy is."""
+    world.give_to_nobody()
+    argv = nobody(world.argv(modes=["mute"]))
+    asked = world.begin(argv)
+    (pid,) = wait_until(world.daemons)
+    stranger(world)
+    assert asked.communicate(timeout=20)[0] == f"stub spawned pid={pid}\n"
+    assert world.run(argv).stdout == f"stub already-running pid={pid}\n"
+    world.check()

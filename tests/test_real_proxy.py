@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from daemons import holders
 from mcp import ClientSession
 from mcp.client.streamable_http import streamable_http_client
 
@@ -248,6 +249,12 @@ def test_a_live_client_survives_a_restart(home: Home, url: str) -> None:
             assert await call(session, "search", query="elephant") == [stored]
 
     run(work())
+
+
+def test_case_32_only_the_proxy_holds_the_lifetime_lock(home: Home, url: str) -> None:
+    pid = home.bring_up()[1]
+    until(lambda: len(children(pid)) == 1, "the proxy's stdio server")
+    assert holders(home.state / "memory.life") == [pid]
 
 
 def test_kill_9_of_the_proxy_leaves_no_second_server(home: Home, url: str) -> None:

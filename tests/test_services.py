@@ -3,30 +3,19 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from daemons import STUB, World, free_port, wait_until
+from daemons import World, add, alive, wait_until
 from shells import SHELLS, Shell, hook_text
 
 from llmenv_hooks import ensure
 
 if TYPE_CHECKING:
     import subprocess
-
-
-def add(world: World, name: str, *lines: str, modes: str = "") -> Path:
-    """Add the service *name*, a stub with an oracle of its own, to the config; that oracle."""
-    oracle = world.root / name
-    oracle.mkdir()
-    bind = f"127.0.0.1:{free_port()}"
-    words = [sys.executable, "-I", "-S", str(STUB), str(oracle), bind, *modes.split()]
-    text = f"[services.{name}]\ncommand = {words!r}\nbind = '{bind}'\nbridge = false\n"
-    with world.config.open("a") as file:
-        file.write(text + "\n".join(lines) + "\n")
-    return oracle
 
 
 def listening(oracle: Path) -> bool:
@@ -64,6 +53,65 @@ def test_all_are_looked_at_in_one_pass(world: World) -> None:
     ]
 
 
+@pytest.mark.parametrize("command", ["start", "restart"])
+def test_by_hand_too_one_that_is_slow_holds_up_no_other(world: World, command: str) -> None:
+    world.write_config("gate")
+    add(world, "fails", modes="die=3")
+    third = add(world, "third")
+    asked = world.begin([sys.executable, "-m", "llmenv_hooks", command])
+    assert asked.stdout is not None
+    said = asked.stdout.readline()
+    assert said == f"third spawned pid={(third / 'listening').read_text()}"
+    wait_until(lambda: (world.state / "fails.fail").exists() and world.told("starts"))
+    assert not world.told("listening")
+    assert asked.poll() is None
+    world.tell("go")
+    out, err = asked.communicate(timeout=20)
+    assert out == f"stub spawned pid={world.check()}\n"
+    assert (asked.returncode, err.count("\n")) == (1, 1)
+    assert err.startswith("llmenv: fails: it exited with status 3 ")
+
+
+def test_the_worst_exit_status_is_that_of_all(world: World) -> None:
+    world.write_config("gate")
+    held = world.begin(world.bare("--timeout", "20"))
+    wait_until(lambda: world.told("starts"))
+    world.write_config("gate", start_timeout=0.3)
+    add(world, "fails", modes="die=3")
+    done = llmenv(world, "start", "stub")
+    assert (done.returncode, "is starting it" in done.stderr) == (75, True), done
+    done = llmenv(world, "start")
+    assert (done.returncode, done.stderr.count("\n")) == (1, 2), done
+    world.tell("go")
+    assert held.wait(20) == 0
+
+
+def test_a_process_that_is_killed_is_not_taken_for_a_success(world: World) -> None:
+    world.write_config("gate")
+    asked = world.begin([sys.executable, "-m", "llmenv_hooks", "start"])
+    wait_until(lambda: world.told("starts"))
+    children = Path(f"/proc/{asked.pid}/task/{asked.pid}/children").read_text()
+    os.kill(int(children), signal.SIGKILL)
+    out, err = asked.communicate(timeout=20)
+    said = "llmenv: stub: its process was ended; llmenv status tells more\n"
+    assert (asked.returncode, out, err) == (1, "", said)
+
+
+def test_stop_and_the_interrupt_end_all(world: World) -> None:
+    other = add(world, "other", modes="gate")
+    asked = world.begin([sys.executable, "-m", "llmenv_hooks", "start"], start_new_session=True)
+    assert asked.stdout is not None
+    asked.stdout.readline()
+    wait_until(lambda: (other / "starts").exists())
+    os.killpg(asked.pid, signal.SIGINT)
+    out, err = asked.communicate(timeout=20)
+    assert (asked.returncode, out, err) == (130, "", "")
+    done = llmenv(world, "stop")
+    assert sorted(done.stdout.splitlines()) == ["other stopped", "stub stopped"]
+    assert not world.daemons()
+    assert not alive(int((other / "starts").read_text()))
+
+
 @pytest.mark.parametrize("name", SHELLS)
 def test_without_autostart_the_prompt_leaves_it_alone(world: World, name: str) -> None:
     asked = add(world, "asked", "autostart = false")
@@ -75,8 +123,24 @@ def test_without_autostart_the_prompt_leaves_it_alone(world: World, name: str) -
         assert "LLMENV_ASKED_URL" in shell.run("env")[1]
     assert "asked" not in world.run(world.bare()).stdout
     assert llmenv(world, "status").returncode == 0
+    assert "asked" not in llmenv(world, "start").stdout
+    assert llmenv(world, "restart").stdout.splitlines()[0] == "asked was not running"
+    assert not (asked / "starts").exists()
     assert llmenv(world, "start", "asked").returncode == 0
     assert listening(asked)
+    assert "asked spawned" in llmenv(world, "restart").stdout
+    assert "asked stopped" in llmenv(world, "stop").stdout
+
+
+def test_start_where_no_service_starts_by_itself(world: World) -> None:
+    with world.config.open("a") as file:
+        file.write("autostart = false\n")
+    done = llmenv(world, "start")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == "llmenv: which service? all have autostart = false: stub\n"
+    assert llmenv(world, "restart").stdout == "stub was not running\n"
+    assert llmenv(world, "restart", "stub").returncode == 0
+    world.check()
 
 
 def test_autostart_is_true_or_false(world: World) -> None:

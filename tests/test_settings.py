@@ -16,11 +16,10 @@ from typing import TYPE_CHECKING, Any
 import jsonschema
 import pexpect
 import pytest
-import typer
-from daemons import PYTHON, STUB, World, need, wait_until
-from typer.testing import CliRunner
+from daemons import PYTHON, STUB, World, add, need, wait_until
 
-from llmenv_hooks import cli, ensure, settings
+from llmenv_hooks import ensure, settings
+from llmenv_hooks.client import AGENTS
 
 if TYPE_CHECKING:
     import subprocess
@@ -63,7 +62,9 @@ def on_a_terminal(world: World, *words: str, **env: str) -> pexpect.spawn[str]:
     """Start `llmenv` on a pty; it is ended with the test."""
     command, *arguments = argv(world, *words)
     terminal = {"TERM": "xterm-256color", **world.env, **env}
-    return pexpect.spawn(command, arguments, env=terminal, encoding="utf-8", timeout=20)
+    return pexpect.spawn(
+        command, arguments, env=terminal, encoding="utf-8", timeout=20, dimensions=(24, 400)
+    )
 
 
 def ended(child: pexpect.spawn[str]) -> tuple[int | None, str]:
@@ -235,7 +236,7 @@ def test_init_takes_a_command_of_the_users(world: World, entered: str, command: 
 
 @pytest.mark.parametrize(
     ("entered", "said"),
-    [("npx 'x", "No closing quotation"), ("  ", "no command"), ("\4", "Abort")],
+    [("npx 'x", "No closing quotation"), ("  ", "no command"), ("\4", "llmenv: aborted")],
 )
 def test_init_writes_nothing_when_it_gets_no_answer(world: World, entered: str, said: str) -> None:
     child = on_a_terminal(world, "init")
@@ -458,32 +459,33 @@ def test_the_example_of_a_tunnel(world: World) -> None:
 
 # --- completion, help, colours, progress ----------------------------------------------------
 
-LOAD = {
-    "bash": ["bash --norc --noprofile -i", "source {dir}/_llmenv"],
-    "zsh": ["zsh -f -d -i", "fpath=({dir} $fpath); autoload -Uz compinit; compinit -D -u"],
-    "fish": ["fish --no-config -i", "source {dir}/_llmenv"],
-}
+SHELLS = {"bash": "bash -i", "zsh": "zsh -d -i", "fish": "fish -i"}
 
 
-@pytest.mark.parametrize("shell", LOAD)
+@pytest.mark.parametrize("shell", SHELLS)
 def test_completion(world: World, shell: str) -> None:
-    """Loaded as the README says; a name that is not completed is an unknown one."""
+    """Put where the README says; a name that is not completed is an unknown one."""
     need(shell)
     world.write_config()
+    world.env["LLMENV_CONFIG"] = str(world.config)
+    del world.env["XDG_CONFIG_HOME"]
     world.env["PATH"] = f"{BIN}:{world.env['PATH']}"
-    functions = world.root / "functions"
-    functions.mkdir()
-    done = llmenv(world, "--show-completion", shell)
-    (functions / "_llmenv").write_text(done.stdout)
-    command, load = LOAD[shell]
+    row = rf"^\| {shell} \| `(.+?)` \| (?:`(.+?)`)?"
+    found = re.search(row, (ROOT / "README.md").read_text(), re.M)
+    assert found
+    once, line = found.groups()
+    done = world.run([shell, "-c", once])
+    assert (done.returncode, done.stderr) == (0, "")
+    if line:
+        (world.home / f".{shell}rc").write_text(f"{line}\n")
     child = pexpect.spawn(
-        command,
+        SHELLS[shell],
         env={**world.env, "TERM": "dumb", "LC_ALL": "C.UTF-8", "fish_features": "no-query-term"},
-        cwd=str(functions),
+        cwd=str(world.home),
         encoding="utf-8",
         timeout=20,
     )
-    child.sendline(load.format(dir=functions) + "; echo load''ed")
+    child.sendline("echo load''ed")
     child.expect("loaded")
     child.send("llmenv stop st\t\r")
     child.expect("stub was not running")
@@ -492,43 +494,67 @@ def test_completion(world: World, shell: str) -> None:
     child.close(force=True)
 
 
-def test_completion_with_a_broken_config_is_silent(world: World) -> None:
-    world.config.write_text("broken [")
+def completed(world: World, line: str) -> list[str]:
+    """Return what the completion script is told for the last word of *line*."""
     world.env |= {
         "_LLMENV_COMPLETE": "complete_bash",
-        "COMP_WORDS": "llmenv stop ",
-        "COMP_CWORD": "2",
+        "COMP_WORDS": line,
+        "COMP_CWORD": str(line.count(" ")),
     }
     done = world.run([str(BIN / "llmenv")])
-    assert (done.returncode, done.stdout.strip(), done.stderr) == (0, "", "")
+    assert (done.returncode, done.stderr) == (0, "")
+    return done.stdout.split()
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        ("llmenv conf", ["config"]),
+        ("llmenv config ", ["check", "show", "path"]),
+        ("llmenv --show-completion ", ["bash", "zsh", "fish"]),
+        *(
+            (f"llmenv {command} ", ["bash", "zsh", "fish"])
+            for command in ("hook", "export", "install", "uninstall", "check", "check bash")
+        ),
+        ("llmenv install z", ["zsh"]),
+        *(
+            (f"llmenv {command} ", ["stub"])
+            for command in ("start", "stop", "restart", "logs", "logs -f")
+        ),
+        ("llmenv start x", []),
+        ("llmenv client ", list(AGENTS)),
+        ("llmenv client --write c", ["claude", "codex", "cursor", "continue"]),
+    ],
+)
+def test_what_is_completed(world: World, line: str, words: list[str]) -> None:
+    world.write_config()
+    assert completed(world, line) == words
+
+
+def test_completion_with_a_broken_config_is_silent(world: World) -> None:
+    world.config.write_text("broken [")
+    assert completed(world, "llmenv stop ") == []
 
 
 def test_completion_of_an_unknown_shell(world: World) -> None:
     refused(llmenv(world, "--show-completion", "tcsh"), 2, "tcsh", "bash, zsh, fish")
 
 
-def helps(command: Any, *words: str) -> Iterator[tuple[str, ...]]:
-    """Yield the words of *command* and of all below it."""
-    yield words
-    for name, below in getattr(command, "commands", {}).items():
-        yield from helps(below, *words, name)
-
-
-@pytest.mark.parametrize("words", list(helps(typer.main.get_command(cli.app))), ids=" ".join)
-def test_help_reads_well_in_80_columns(words: tuple[str, ...]) -> None:
-    done = CliRunner().invoke(cli.app, [*words, "--help"], env={"COLUMNS": "80"})
-    assert done.exit_code == 0
-    lines = done.output.splitlines()
-    assert max(map(len, lines)) <= 80
-    assert not [line for line in lines if line.endswith("...") and "Usage:" not in line]
-
-
-@pytest.mark.parametrize("words", ["--help", "status", "config show", "nonsense", "stop nonsense"])
+@pytest.mark.parametrize(
+    "words",
+    ["--help", "status", "doctor", "client", "config show", "nonsense", "stop nonsense"],
+)
 def test_no_color_on_a_terminal(world: World, words: str) -> None:
     world.write_config()
     said = ended(on_a_terminal(world, *words.split(), NO_COLOR="1"))[1]
     assert said
     assert "\x1b" not in said
+
+
+@pytest.mark.parametrize("words", ["status", "doctor", "client"])
+def test_a_table_on_a_terminal_has_bold_titles(world: World, words: str) -> None:
+    world.write_config()
+    assert "\x1b[1m" in ended(on_a_terminal(world, words))[1]
 
 
 @pytest.mark.parametrize("color", [False, True])
@@ -552,3 +578,26 @@ def test_no_progress_line_without_a_terminal(world: World) -> None:
     world.tell("go")
     out, err = starting.communicate(timeout=20)
     assert (out, err) == (f"stub spawned pid={world.check()}\n", "")
+
+
+def test_the_progress_line_shows_a_path_as_it_is(world: World) -> None:
+    """Also one that reads like rich's markup, or that a terminal would obey."""
+    world.env["XDG_STATE_HOME"] = f"{world.root}/a[/b]c[red]"
+    world.write_config("gate")
+    child = on_a_terminal(world, "start")
+    child.expect_exact("/a[/b]c[red]/llmenv/stub.log")
+    world.tell("go")
+    assert ended(child)[0] == 0
+
+
+def test_the_progress_line_is_one_for_all_that_start(world: World) -> None:
+    world.write_config("gate")
+    add(world, "second")
+    child = on_a_terminal(world, "start")
+    child.expect(r"starting stub, second, see \S+/\*.log")
+    child.expect("second spawned pid=")
+    child.expect("starting stub, see")
+    world.tell("go")
+    status, said = ended(child)
+    assert status == 0
+    assert "stub spawned pid=" in said

@@ -1,0 +1,30 @@
+"""The tables of `status`, `doctor` and `client`."""
+
+from __future__ import annotations
+
+import os
+
+from rich.console import Console
+from rich.table import Table
+
+
+def coloured() -> bool:
+    """False where the user wants no escapes: rich takes only the colours away, not the bold."""
+    return not os.environ.get("NO_COLOR")
+
+
+def new(*titles: str) -> Table:
+    """Return a table without rows."""
+    table = Table(box=None, pad_edge=False, header_style="bold" if coloured() else None)
+    for title in titles:
+        table.add_column(title, overflow="fold")
+    return table
+
+
+def show(table: Table, *, whole: bool = False) -> None:
+    """Print *table*, folded to the terminal's width or with its cells *whole*.
+
+    A path or URL that is cut is of no use.
+    """
+    width = 1000 if whole else None
+    Console(width=width, highlight=False, markup=False).print(table)
