@@ -115,7 +115,11 @@ input()
 
 
 def works(*argv: str) -> bool:
-    return subprocess.run(argv, capture_output=True).returncode == 0
+    """True when the command line *argv* can be run, and says yes."""
+    try:
+        return subprocess.run(argv, capture_output=True).returncode == 0
+    except FileNotFoundError:
+        return False
 
 
 NAMESPACES = works(*OTHER_NAMESPACE, "true")
