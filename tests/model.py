@@ -13,11 +13,20 @@ import re
 import shutil
 import socket
 import subprocess
-import sys
 import tempfile
 from pathlib import Path
 
-from daemons import ENSURE, World, alive, free_port, kill, processes_with, start_time, wait_until
+from daemons import (
+    ENSURE,
+    PYTHON,
+    World,
+    alive,
+    free_port,
+    kill,
+    processes_with,
+    start_time,
+    wait_until,
+)
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
@@ -106,13 +115,17 @@ input()
 
 
 def works(*argv: str) -> bool:
-    return subprocess.run(argv, capture_output=True).returncode == 0
+    """True when the command line *argv* can be run, and says yes."""
+    try:
+        return subprocess.run(argv, capture_output=True).returncode == 0
+    except FileNotFoundError:
+        return False
 
 
 NAMESPACES = works(*OTHER_NAMESPACE, "true")
 # Of IPv6 the address of the loopback may be missing.
 HOSTS = {"127.0.0.1": ("0.0.0.0", "127.0.0.2"), "::1": ("::", "127.0.0.1", "0.0.0.0")}
-if not works(sys.executable, "-c", "import socket; socket.socket(10).bind(('::1', 0))"):
+if not works(PYTHON, "-c", "import socket; socket.socket(10).bind(('::1', 0))"):
     del HOSTS["::1"]
 
 BESIDE = f"stub@{hostname()}"
@@ -129,7 +142,13 @@ CONTENTS = {
     "torn": b"v1 1 ",
 }
 # How the daemon comes up; at the gate it waits while that is closed.
-MODES = (("gate",), ("uvx", "gate"), ("fork", "gate"), ("close-fds", "gate"))
+MODES = (
+    ("gate",),
+    ("uvx", "gate"),
+    ("fork", "gate"),
+    ("close-fds", "gate"),
+    ("close-fds", "fork"),  # as `ssh -f`: until it has bound, nothing tells of it
+)
 CRASHES = tuple(
     f"{where} {when} {name}"
     for when in ("before", "after")
@@ -223,19 +242,21 @@ class Life(RuleBasedStateMachine):
     @property
     def stem(self) -> str:
         """The name of the files that are this realm's now."""
-        if self.others and inode(self.world.path("life")) == self.their_lock:
+        life = self.world.path("life")
+        if self.others and inode(life) == self.their_lock:
+            return BESIDE
+        if locked(life) and (record := read_record(str(life))) and record.realm[0] != self.boot:
             return BESIDE
         life = self.world.state / f"{BESIDE}.life"
         record = read_record(str(life))
         lives = record and record.realm[0] == self.boot and start_time(record.pid) == record.start
         return BESIDE if locked(life) or lives else "stub"
 
+    @property
     def taken_by(self) -> int | None:
-        return (
-            os.getpid()
-            if isinstance(self.taker, socket.socket)
-            else getattr(self.taker, "pid", None)
-        )
+        if isinstance(self.taker, subprocess.Popen):
+            return self.taker.pid
+        return os.getpid() if self.taker else None
 
     def written(self, name: str) -> str:
         """Return the start of the state file *name*, or nothing."""
@@ -253,12 +274,7 @@ class Life(RuleBasedStateMachine):
     # --- how it is run ---
 
     def argv(self, *words: str, crash: str = "") -> list[str]:
-        run = [
-            *self.world.bare()[:3],
-            str(self.program),
-            str(ENSURE.parent),
-            str(self.world.oracle),
-        ]
+        run = [PYTHON, "-I", "-S", str(self.program), str(ENSURE.parent), str(self.world.oracle)]
         return [*run, str(self.ahead), self.boot, self.patience(), crash, *words]
 
     def patience(self) -> str:
@@ -391,13 +407,61 @@ class Life(RuleBasedStateMachine):
 
     # --- what happens to the files ---
 
-    def within_reach(self) -> list[str]:
-        """The files that are there, but for what alone proves a daemon that has not bound yet."""
+    def may_touch(self, name: str) -> bool:
+        """False for what alone proves a daemon that has not bound yet."""
+        return not (self.starting and name.endswith(".life"))
+
+    @property
+    def present(self) -> list[str]:
         names = os.listdir(self.world.state) if self.world.state.exists() else []
         return sorted(name for name in names if name in FILES and self.may_touch(name))
 
-    def may_touch(self, name: str) -> bool:
-        return not (self.starting and name.endswith(".life"))
+    @property
+    def regular(self) -> list[str]:
+        return [name for name in self.present if not (self.world.state / name).is_symlink()]
+
+    @property
+    def restorable(self) -> list[str]:
+        """The files of which there is a copy.
+
+        But for the record of a daemon that lives beside another realm's: of an earlier boot, it
+        would be that of another host of our name, whose daemon we do not take for ours.
+        """
+        kept = f"{BESIDE}.life" if self.families else None
+        return sorted(name for name in self.copies if name != kept and self.may_touch(name))
+
+    @precondition(lambda self: self.present)
+    @rule(data=st.data())
+    def delete(self, data: st.DataObject) -> None:
+        name = data.draw(st.sampled_from(self.present))
+        (self.world.state / name).unlink()
+        self.touched(name)
+
+    @precondition(lambda self: self.world.state.exists())
+    @rule(data=st.data(), content=st.sampled_from(sorted(CONTENTS)))
+    def corrupt(self, data: st.DataObject, content: str) -> None:
+        name = data.draw(st.sampled_from([name for name in FILES if self.may_touch(name)]))
+        self.put(name, CONTENTS[content])
+
+    @precondition(lambda self: self.regular)
+    @rule(data=st.data())
+    def remember(self, data: st.DataObject) -> None:
+        name = data.draw(st.sampled_from(self.regular))
+        self.copies[name] = (self.world.state / name).read_bytes()
+
+    @precondition(lambda self: self.restorable)
+    @rule(data=st.data())
+    def restore_an_old_copy(self, data: st.DataObject) -> None:
+        name = data.draw(st.sampled_from(self.restorable))
+        self.put(name, self.copies[name])
+
+    def put(self, name: str, content: bytes) -> None:
+        path = self.world.state / name
+        if path.is_symlink():
+            path.unlink()
+        path.write_bytes(content)
+        path.chmod(0o600)
+        self.touched(name)
 
     def touched(self, name: str) -> None:
         if name.endswith(".pid"):
@@ -405,52 +469,17 @@ class Life(RuleBasedStateMachine):
         if name.endswith(".alive"):
             self.stopped.discard(name.removesuffix(".alive"))
 
-    @precondition(lambda self: self.within_reach())
-    @rule(data=st.data())
-    def delete(self, data: st.DataObject) -> None:
-        name = data.draw(st.sampled_from(self.within_reach()))
-        (self.world.state / name).unlink()
-        self.touched(name)
-
-    @precondition(lambda self: self.world.state.exists())
-    @rule(name=st.sampled_from(FILES), content=st.sampled_from(sorted(CONTENTS)))
-    def corrupt(self, name: str, content: str) -> None:
-        self.put(name, CONTENTS[content])
-
-    @precondition(lambda self: self.within_reach())
-    @rule(data=st.data())
-    def remember(self, data: st.DataObject) -> None:
-        name = data.draw(st.sampled_from(self.within_reach()))
-        if not (self.world.state / name).is_symlink():
-            self.copies[name] = (self.world.state / name).read_bytes()
-
-    @precondition(lambda self: self.copies)
-    @rule(data=st.data())
-    def restore_an_old_copy(self, data: st.DataObject) -> None:
-        name = data.draw(st.sampled_from(sorted(self.copies)))
-        self.put(name, self.copies[name])
-
-    def put(self, name: str, content: bytes) -> None:
-        path = self.world.state / name
-        if not self.may_touch(name):
-            return
-        if path.is_symlink():
-            path.unlink()
-        path.write_bytes(content)
-        path.chmod(0o600)
-        self.touched(name)
-
     @precondition(lambda self: self.world.state.exists())
     @rule()
     def write_a_strangers_pid(self) -> None:
-        stranger = self.world.begin([sys.executable, "-I", "-S", "-c", "input()"], stdin=-1)
+        stranger = self.world.begin([PYTHON, "-I", "-S", "-c", "input()"], stdin=-1)
         self.strangers.append(stranger)
         self.put(f"{self.stem}.pid", b"%d\n" % stranger.pid)
 
     # --- what happens around it ---
 
     def listener(self, host: str) -> subprocess.Popen[str]:
-        argv = [sys.executable, "-I", "-S", "-c", LISTEN, host, str(self.world.port)]
+        argv = [PYTHON, "-I", "-S", "-c", LISTEN, host, str(self.world.port)]
         taker = self.world.begin(argv, stdin=-1)
         assert taker.stdout
         assert taker.stdout.readline() == "listening\n"
@@ -505,7 +534,7 @@ class Life(RuleBasedStateMachine):
     def another_realm_takes_the_lock(self) -> None:
         self.end_ours()
         life = str(self.world.path("life"))
-        argv = [sys.executable, "-I", "-S", "-c", OTHER_REALM, str(ENSURE.parent), life]
+        argv = [PYTHON, "-I", "-S", "-c", OTHER_REALM, str(ENSURE.parent), life]
         other = self.world.begin([*OTHER_NAMESPACE, *argv])
         assert other.stdout
         assert other.stdout.readline() == "held\n"
@@ -540,7 +569,7 @@ class Life(RuleBasedStateMachine):
     def a_pidfile_names_it_or_none(self) -> None:
         for name in (f"{stem}.pid" for stem in ("stub", BESIDE)):
             text = self.written(name)
-            assert text != f"{self.taken_by()}\n", "what took the port was published"
+            assert text != f"{self.taken_by}\n", "what took the port was published"
             if name not in self.tampered and text:
                 assert re.fullmatch(r"[1-9][0-9]*\n", text), text
                 assert int(text) in self.serving or not alive(int(text)), (name, text, self.serving)
