@@ -15,7 +15,7 @@ if [[ $- == *i* && -z ${LLMENV_DISABLE-} ]]; then
     # link leads to its own descriptor. A child that has only this, exported, is left alone.
     __llmenv_before="${__llmenv_prompt-}"
     # shellcheck disable=SC2016
-    __llmenv_prompt={% filter quote %}[[ __llmenv_status=$? {% if proc %}-eq 0 && $(((${SECONDS:-0} - ${__llmenv_asked:-0}) / {{ interval }})) -eq 0 && {{ services[0].life }} -nt {{ config }}{% for service in services %} && {{ service.proofs[0][0] }} -ef {{ service.life }}{% endfor %}{% else %}-lt 0{% endif %} || -z ${__llmenv_asked-} ]] || __llmenv_hook "${__llmenv_status}" && :{% endfilter %}
+    __llmenv_prompt={% filter quote %}[[ "(__llmenv_status=$?){% if proc %} | (${SECONDS:-0} - ${__llmenv_asked:-0}) / {{ interval }}" -eq 0 && {{ services[0].life }} -nt {{ config }}{% for service in services %} && {{ service.proofs[0][0] }} -ef {{ service.life }}{% endfor %}{% else %}" -lt 0{% endif %} ]] || { [[ -z ${__llmenv_asked-} ]] || __llmenv_hook "${__llmenv_status}" && :; }{% endfilter %}
 
 
     # All of the look{% if proc %}: also after a command that failed, and for a daemon that closed the lock and

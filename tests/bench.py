@@ -66,7 +66,7 @@ PARTS = {
     "bash": {
         "an empty loop": ":",
         "an empty function": "f",
-        "the clock": "[[ $(((${{SECONDS:-0}} - ${{__llmenv_asked:-0}}) / 60)) -eq 0 ]]",
+        "the clock": '[[ "(${{SECONDS:-0}} - ${{__llmenv_asked:-0}}) / 60" -eq 0 ]]',
         **_FILES,
         "the whole hook": 'eval "$__llmenv_prompt"',
     },

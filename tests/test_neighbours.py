@@ -20,7 +20,7 @@ ORDER = pytest.mark.parametrize("order", ["before", "after"])
 # In bash that is the text in PROMPT_COMMAND, or the function that bash-preexec calls.
 COUNT = {
     "bash": [
-        ("__llmenv_status=$? ", "__llmenv_status=$?+0*__fired++ "),
+        ("__llmenv_status=$?)", "__llmenv_status=$?+0*__fired++)"),
         ("__llmenv_hook() {\n", "__llmenv_hook() {\n[[ $# -gt 0 ]] || ((++__fired))\n"),
     ],
     "zsh": [("__llmenv_hook() {\n", "__llmenv_hook() {\n__fired=$((__fired + 1))\n")],
