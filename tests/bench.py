@@ -16,9 +16,9 @@ import tempfile
 import time
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
-from bench_report import Figures, Row, machine, publish, rows, show, write
+from bench_report import Row, machine, publish, rows, show, write
 from bench_shells import (
     ARGV,
     PEERS,
@@ -37,12 +37,15 @@ from llmenv_hooks import ensure
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+T = TypeVar("T")
+
 ROOT = Path(__file__).parent.parent
 BIN = Path(sys.executable).parent
 SHELLS = ("bash", "zsh", "fish")
 SERVICES = (1, 10, 100)
 CROWDS = (1, 10, 50)
-WARM_UP = 20
+WARM_UP = 4
+IN_A_ROW = 6
 # How each shell gets ready for its parts, and does one a thousand times.
 LOOPS = {
     "bash": (
@@ -90,9 +93,9 @@ PARTS = {
 }
 
 
-def interleaved(actions: Mapping[str, Callable[[], float]], rounds: int) -> Figures:
+def interleaved(actions: Mapping[str, Callable[[], T]], rounds: int) -> dict[str, list[T]]:
     """Return what each action took in each round."""
-    took: Figures = {name: [] for name in actions}
+    took: dict[str, list[T]] = {name: [] for name in actions}
     order = list(actions)
     for _ in range(rounds):
         random.shuffle(order)
@@ -120,8 +123,12 @@ def run_ms(argv: list[str], environment: dict[str, str]) -> float:
 # --- what is measured -----------------------------------------------------------------------------
 
 
-def prompts(shell: str, places: dict[int, Place], rounds: int = 400) -> tuple[list[Row], list[str]]:
-    """Measure an empty line to the next prompt, with each hook; and say what disturbed it."""
+def prompts(shell: str, places: dict[int, Place], rounds: int = 80) -> tuple[list[Row], list[str]]:
+    """Measure an empty line to the next prompt, with each hook; and say what disturbed it.
+
+    Each round takes a few prompts of each hook in a row.  The first of them is told apart: the
+    processes that the others' hooks made have filled the processor's caches with their own.
+    """
     one, *more = places.values()
     variants = {"nothing": (one, "nothing"), "llmenv": (one, "llmenv")}
     variants |= {f"llmenv, {place.services} services": (place, "llmenv") for place in more}
@@ -131,7 +138,7 @@ def prompts(shell: str, places: dict[int, Place], rounds: int = 400) -> tuple[li
         for name, (place, variant) in variants.items():
             terminals[name] = Terminal(shell, place, variant)
             terminals[name].settle()
-        timers = {name: terminal.time for name, terminal in terminals.items()}
+        timers = {name: partial(in_a_row, terminal) for name, terminal in terminals.items()}
         interleaved(timers, WARM_UP)  # the first prompts start the helper in the background
         for place in places.values():
             place.check()
@@ -145,7 +152,15 @@ def prompts(shell: str, places: dict[int, Place], rounds: int = 400) -> tuple[li
         for terminal in terminals.values():
             terminal.close()
     notes = [f"a helper ran while the prompts of {shell} were measured"] if disturbed else []
-    return rows("prompts", shell, took, base="nothing", added_by="llmenv"), notes
+    later = {name: [one for row in all_rows for one in row[1:]] for name, all_rows in took.items()}
+    first = {name: [row[0] for row in all_rows] for name, all_rows in took.items()}
+    table = rows("prompts", shell, later, base="nothing", added_by="llmenv")
+    return table + rows("prompts, first", shell, first, base="nothing", added_by="llmenv"), notes
+
+
+def in_a_row(terminal: Terminal) -> list[float]:
+    """Return the milliseconds that each of a few prompts took."""
+    return [terminal.time() for _ in range(IN_A_ROW)]
 
 
 def starts(shell: str, place: Place, rounds: int = 80) -> list[Row]:

@@ -133,6 +133,7 @@ def tables(found: list[Row]) -> dict[str, str]:
             shell,
             *[added("prompts", shell, name, 1000, 0) for name in variants],
             _ratio(figure, shell),
+            added("prompts, first", shell, "llmenv", 1000, 0),
         ]
         for shell in shells
     ]
@@ -151,7 +152,14 @@ def tables(found: list[Row]) -> dict[str, str]:
         if row.section == "commands" and "services" not in row.variant
     ]
     heads = {
-        "prompts": ["shell", "llmenv, µs", "10 services, µs", "direnv, µs", "direnv / llmenv"],
+        "prompts": [
+            "shell",
+            "llmenv, µs",
+            "10 services, µs",
+            "direnv, µs",
+            "direnv / llmenv",
+            "first, µs",
+        ],
         "starts": ["shell", "llmenv, ms", "direnv, ms"],
         "parts": ["shell", "part", "µs"],
         "commands": ["command", "ms"],

@@ -62,6 +62,9 @@ bind = "127.0.0.1:{port}"
 """
 
 
+_given: set[int] = set()  # the ports of all places: none is bound before its services start
+
+
 class Place:
     """A directory with a config, the state of its services, and the homes of shells."""
 
@@ -135,7 +138,8 @@ def place_with(home: Path, services: int) -> Place:
     (home / "daemon.py").write_text(LISTENER)
     ports: set[int] = set()
     while len(ports) < services:
-        ports.add(free_port())
+        ports |= {free_port()} - _given
+    _given.update(ports)
     entries = (SERVICE.format(python=PYTHON, home=home, port=port) for port in sorted(ports))
     return Place(home, "".join(entries))
 
