@@ -993,46 +993,45 @@ def find_listener(service: Service, likely: int | None = None) -> Listener | Non
             return None
         uid, _, command = _ask("ps", "-o", "uid=,command=", "-p", pids[0]).partition(" ")
         return Listener(int(uid), int(pids[0]), command.split()) if uid.isdigit() else None
-    seen = []
-    for words in _listening(("tcp6",) if ":" in service.host else ("tcp", "tcp6")):
-        address, _, port = words[1].partition(":")
-        closeness = _covers(address, service) if int(port, 16) == service.port else None
-        if closeness is not None:
-            seen.append((closeness, int(words[7]), words[9]))
-        if closeness == 0:
-            break
+    seen: list[tuple[int, int, str]] = []
+    for table in ("tcp6",) if ":" in service.host else ("tcp", "tcp6"):
+        if not seen or min(seen)[0]:
+            seen += _listening(table, service)
     if not seen:
         return None
     _, owner, inode = min(seen)
     return _with_pid(owner, inode, likely)
 
 
-def _listening(tables: tuple[str, ...]) -> Iterator[list[str]]:
-    """Yield the words of each listening socket in the *tables* of /proc/net.
+def _listening(table: str, service: Service) -> list[tuple[int, int, str]]:
+    """Return closeness, uid and inode of who gets *service*'s connects, by /proc/net/*table*.
 
-    They come first. What comes next takes the kernel milliseconds to look for, in a table as large
-    as the memory allows, so that no more is read at once than a line.
+    Listening sockets come first. What comes next takes the kernel milliseconds to look for, in a
+    table as large as the memory allows, so that no more is read at once than a line.
     """
-    for table in tables:
-        try:
-            fd = os.open(f"{PROC}/net/{table}", os.O_RDONLY | os.O_CLOEXEC)
-        except (FileNotFoundError, PermissionError):
-            continue
-        try:
-            yield from _first_lines(fd)
-        finally:
-            os.close(fd)
-
-
-def _first_lines(fd: int) -> Iterator[list[str]]:
-    rest = b""
-    while chunk := os.read(fd, 128):
-        *lines, rest = (rest + chunk).split(b"\n")
-        for words in (line.decode().split() for line in lines):
-            if words[3] == "0A":
-                yield words
-            elif words[3] != "st":  # no more of them, and not the heading
-                return
+    seen: list[tuple[int, int, str]] = []
+    try:
+        fd = os.open(f"{PROC}/net/{table}", os.O_RDONLY | os.O_CLOEXEC)
+    except (FileNotFoundError, PermissionError):
+        return seen
+    try:
+        rest = b""
+        while chunk := os.read(fd, 128):
+            *lines, rest = (rest + chunk).split(b"\n")
+            for words in (line.decode().split() for line in lines):
+                if words[3] not in ("st", "0A"):  # the heading, and a socket that listens
+                    return seen
+                address, _, port = words[1].partition(":")
+                if words[3] != "0A" or int(port, 16) != service.port:
+                    continue
+                closeness = _covers(address, service)
+                if closeness is not None:
+                    seen.append((closeness, int(words[7]), words[9]))
+                if closeness == 0:
+                    return seen
+    finally:
+        os.close(fd)
+    return seen
 
 
 def _covers(address: str, service: Service) -> int | None:
@@ -1945,7 +1944,7 @@ class _Run:
 
     def may_start(self, sight: Sight) -> None:
         """Raise a Problem when the service is to be left alone for now."""
-        if is_stopped(self.files) and not self.revive and sight.state in ("down", "taken"):
+        if is_stopped(self.files) and not self.revive and sight.state in ("down", "taken", "bare"):
             raise self.was_stopped()
         failure = read_failure(self.files) if self.hook else None
         if failure and failure.pause_left(_attempt_digest(self.service)) > 0:

@@ -480,3 +480,16 @@ def test_a_listener_that_root_keeps_for_a_daemon_of_ours_is_its_own(world: World
     assert asked.communicate(timeout=20)[0] == f"stub spawned pid={pid}\n"
     assert world.run(argv).stdout == f"stub already-running pid={pid}\n"
     world.check()
+
+
+def test_a_live_pid_in_the_pidfile_starts_nothing_that_was_stopped(world: World) -> None:
+    world.up()
+    world.write_config(start_timeout=0.01)
+    assert llmenv(world, "stop").returncode == 0
+    other = world.begin([PYTHON, "-c", "input()", f"{world.root}/"], stdin=subprocess.PIPE)
+    world.path("pid").write_text(f"{other.pid}\n")
+    wait_until(lambda: time.time() - world.path("pid").stat().st_mtime > 0.1)
+    for argv in (world.hook_argv(), world.bare()):
+        assert world.run(argv).returncode == 1
+    assert len(world.told("starts")) == 1
+    assert other.poll() is None
