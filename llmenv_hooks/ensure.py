@@ -741,7 +741,7 @@ def _ask(*argv: str) -> str:
     import subprocess
 
     # A start time must read the same whatever the zone and the language of who asks.
-    plain = {"PATH": "/usr/bin:/bin:/usr/sbin:/sbin", "TZ": "UTC0", "LC_ALL": "C"}
+    plain = {**os.environ, "TZ": "UTC0", "LC_ALL": "C"}
     try:
         done = subprocess.run(argv, env=plain, capture_output=True, check=False, timeout=5)
     except (OSError, subprocess.SubprocessError):
