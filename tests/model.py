@@ -605,8 +605,10 @@ def locked(path: Path) -> bool:
     return False
 
 
-def live(examples: int, steps: int) -> int:
+def live(examples: int, steps: int, *, same: bool = False) -> int:
     """Run that many random lives of up to that many steps; return how many steps were made.
+
+    They are others each time, or, with *same*, the same: a change must not fail by bad luck.
 
     Raises:
         AssertionError: an invariant does not hold; the notes say by which steps it came to that.
@@ -622,6 +624,7 @@ def live(examples: int, steps: int) -> int:
             stateful_step_count=steps,
             deadline=None,
             database=None,
+            derandomize=same,
             phases=[Phase.generate],
             suppress_health_check=list(HealthCheck),
         ),
