@@ -64,9 +64,13 @@ FILES, under $XDG_STATE_HOME/llmenv, else ~/.local/state/llmenv
 NAME.pid        the decimal pid, for any other tool
 NAME.pid.lock   the start lock; exists while held, or until the next run sweeps it
 NAME.life       the lifetime lock and the identity record; never unlinked
-NAME.alive      link to /proc/PID/fd/N: `[ NAME.alive -ef NAME.life ]` is true while the daemon
-                lives.  A link to NAME.life itself: stopped on purpose, nothing to do.  A link to
-                /proc/PID/fd/2: the daemon dropped the lock, and is proved by its NAME.log.
+NAME.proof      a directory that the daemon holds open, in it NAME.life, a link to that file; its
+                time is when the next background pass is due
+NAME.alive      link to /proc/PID/fd/N/NAME.life: it leads through the daemon's own NAME.proof to
+                NAME.life, and nowhere once the daemon is dead.  A link to NAME.life itself:
+                stopped on purpose, nothing to do.
+NAME.output     instead of it, for a daemon that closed what it does not know: link to
+                /proc/PID/fd/2, `-ef NAME.log` while it lives
 NAME.fail       the last failure: a line for people, a line of count, time, boot and digest
 NAME.log        the daemon's output, cut at 1 MiB by each run; the older part in NAME.log.1
 """
@@ -105,6 +109,7 @@ DEEP_TIMEOUT_S = 3.0
 DEEP_EVERY_S = 55.0  # the hook asks every 60 s; a shell that asks a little early still counts
 LONGEST_PAUSE_S = 300.0
 LOG_BYTES = 1 << 20
+PASS_EVERY_S = 52.0  # the time of a terminal, which fish compares, lags behind by up to 8 s
 FLOOD_S = 10.0
 FORKED_S = 5.0  # for a daemon that forked, and let go of all we know it by, to bind
 RECORD_BYTES = 256
@@ -230,7 +235,9 @@ class Files:
         self.directory, name = os.path.split(self.pid)
         self.stem = name.removesuffix(".pid")
         base = os.path.join(self.directory, self.stem)
+        self.proof = base + ".proof"
         self.alive = base + ".alive"
+        self.output = base + ".output"
         self.fail = base + ".fail"
         self.log = base + ".log"
         self.old_log = base + ".log.1"
@@ -1247,7 +1254,14 @@ def _release_start_lock(fd: int, files: Files) -> None:
             os.unlink(files.lock)
     except OSError:
         pass
-    os.close(fd)
+    _close(fd)
+
+
+def _close(fd: int) -> None:
+    try:
+        os.close(fd)
+    except OSError:
+        return  # close(2): whatever it says, the descriptor is gone, and its lock with it
 
 
 def _lock_holder(files: Files) -> str:
@@ -1277,7 +1291,7 @@ def _take_lifetime_lock(files: Files) -> int:
         NotYet: an earlier daemon still holds it.
     """
     for _ in range(2):
-        fd = _open_high(files.life)
+        fd = _high(_open_ours(files.life, os.O_RDWR | os.O_CREAT))
         for _ in range(20):
             # Others hold it shared for microseconds, to look.
             if _flock(fd, fcntl.LOCK_EX) and _still_at(fd, files.life):
@@ -1291,9 +1305,32 @@ def _take_lifetime_lock(files: Files) -> int:
     raise NotYet("an earlier daemon is still going down; try again")
 
 
-def _open_high(path: str) -> int:
-    """Open a file of ours away from the low numbers, which a wrapper script may use for its own."""
-    first = _open_ours(path, os.O_RDWR | os.O_CREAT)
+def _open_proof(files: Files) -> int:
+    """Return a descriptor of at least 10 of NAME.proof, for the daemon to hold beside the lock.
+
+    proc(5): /proc/PID/fd/N leads into a directory that the process has open.  A shell proves it
+    alive by one look at a file there, since no other process has this directory open.
+    """
+    name = f"{files.stem}.life"
+    inside = os.path.join(files.proof, name)
+    if not os.path.lexists(files.proof):
+        os.mkdir(files.proof, 0o700)
+    flags = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+    try:
+        fd = _high(os.open(files.proof, flags))
+    except NotADirectoryError:
+        raise Problem(f"{printable(files.proof)} is not a directory; remove it") from None
+    try:
+        if _target(inside) != f"../{name}":
+            _link(f"../{name}", inside)
+    except BaseException:
+        os.close(fd)
+        raise
+    return fd
+
+
+def _high(first: int) -> int:
+    """Move a descriptor away from the low numbers, which a wrapper script may use for its own."""
     try:
         fd: int = fcntl.fcntl(first, fcntl.F_DUPFD_CLOEXEC, 10)
     except OSError:
@@ -1437,12 +1474,12 @@ def _who_answers(service: Service, bare: int | None) -> Sight:
 
 
 def _proved_pid(files: Files) -> int | None:
-    """Return the pid that the `alive` link proves, as a shell's `-ef` would, or None."""
-    words = (_target(files.alive) or "").split("/")
-    if len(words) != 5 or not words[2].isdigit():
-        return None
-    proved = _same_file(files.alive, files.life) or _same_file(files.alive, files.log)
-    return int(words[2]) if proved else None
+    """Return the pid that one of the links proves, as a shell's test would, or None."""
+    for link, file in ((files.alive, files.life), (files.output, files.log)):
+        words = (_target(link) or "").split("/")
+        if len(words) > 4 and words[2].isdigit() and _same_file(link, file):
+            return int(words[2])
+    return None
 
 
 def is_stopped(files: Files) -> bool:
@@ -1464,28 +1501,29 @@ def _publish(service: Service, files: Files, pid: int | None) -> int | None:
         pid = who.pid
     if pid is None:
         _remove(files.pid)
-        _remove(files.alive)
     else:
         record = read_record(files.life)
         if record and not record.lives() and _life_held(files):
             _record(files, _identity(pid, service))
         write_pidfile_atomic(files.pid, pid)
-        proof = _proof(pid, files)
-        if proof:
-            _link(proof, files.alive)
-        else:
-            _remove(files.alive)
+    link, target = _proof(pid, files) or ("", "")
+    for other in {files.alive, files.output} - {link}:
+        _remove(other)
+    if link:
+        _link(target, link)
     _remove(files.fail)
     return pid
 
 
-def _proof(pid: int, files: Files) -> str | None:
-    """Return the path under /proc by which a shell can prove that *pid* still serves."""
+def _proof(pid: int | None, files: Files) -> tuple[str, str] | None:
+    """Return by which link a shell can see that *pid* still serves, and where that has to lead."""
+    if pid is None:
+        return None
     for path, _ in _descriptors(pid):
-        if _same_file(path, files.life):
-            return path
+        if _same_file(path, files.proof):
+            return files.alive, f"{path}/{files.stem}.life"
     output = f"{PROC}/{pid}/fd/2"
-    return output if _same_file(output, files.log) else None
+    return (files.output, output) if _same_file(output, files.log) else None
 
 
 def _identity(pid: int, service: Service) -> Identity:
@@ -1508,7 +1546,7 @@ def _tidy(files: Files, sight: Sight) -> bool:
     if os.path.lexists(files.lock) or os.path.lexists(files.fail) or _log_is_long(files):
         return False
     proved = _proved_pid(files) if has_proc() else None
-    if has_proc() and proved is None and sight.pid is not None and _proof(sight.pid, files):
+    if has_proc() and proved is None and _proof(sight.pid, files):
         return False  # shells could prove it, had they the link
     written = _published(files)
     return written is not None and written == (proved or sight.pid)
@@ -1737,7 +1775,7 @@ def spawn_mcp_proxy(bind: str) -> int:
         Problem: a program is missing or cannot be run.
     """
     service = Service(DEFAULT_NAME, bind=bind)
-    child = _spawn(service, command_line(service), None, None)
+    child = _spawn(service, command_line(service), None)
     child.returncode = 0  # it outlives us: no warning about that
     return child.pid
 
@@ -2054,26 +2092,29 @@ class _Run:
         except Problem as problem:
             self.fail(str(problem))
         life = _take_lifetime_lock(self.files)
+        opened = [life]
         try:
             if not (_still_at(lock, self.files.lock) and _still_at(life, self.files.life)):
                 raise _Again
             _cut_log(self.files)
+            proof = _open_proof(self.files)
+            opened.append(proof)
             log = _open_ours(self.files.log, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
+            opened.append(log)
             offset = os.fstat(log).st_size
             try:
                 # Blank, and of full length: the child's own record then needs no new block.
                 os.pwrite(life, b" " * (RECORD_BYTES - 1) + b"\n", 0)
-                child = _spawn(service, argv, life, log)
+                child = _spawn(service, argv, log, life, proof)
             except (OSError, subprocess.SubprocessError) as error:
                 why = error.strerror if isinstance(error, OSError) else None
                 why = why or f"its identity could not be written to {printable(self.files.life)}"
                 if not os.path.isdir(service.cwd):
                     why = f"its cwd {printable(service.cwd)} is no directory"
                 self.fail(f"cannot run {printable(argv[0])}: {why}")
-            finally:
-                os.close(log)
         finally:
-            os.close(life)
+            for fd in opened:
+                _close(fd)
         try:
             return self.await_port(child, offset)
         except OSError as error:
@@ -2158,9 +2199,9 @@ def _modules_to_spawn_with() -> tuple[ModuleType, ModuleType]:
 
 
 def _spawn(
-    service: Service, argv: list[str], life: int | None, log: int | None
+    service: Service, argv: list[str], log: int | None, *held: int
 ) -> subprocess.Popen[bytes]:
-    """Run *argv* detached, holding *life*, its output to *log*; return once it has exec'ed.
+    """Run *argv* detached, its output to *log*, NAME.life first of *held*; return once exec'ed.
 
     Raises:
         OSError: exec failed, and no process is left.
@@ -2170,7 +2211,7 @@ def _spawn(
 
     def in_the_child() -> None:
         # Before exec: from here on the process that holds the lock is also the one it names.
-        if life is not None:
+        for life in held[:1]:
             os.pwrite(life, _identity(os.getpid(), service).encode(), 0)
         for number in signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}:
             signal.signal(number, signal.SIG_DFL)
@@ -2187,7 +2228,7 @@ def _spawn(
             cwd="/" if service.bridge else service.cwd,
             env=_environment(service),
             start_new_session=True,
-            pass_fds=() if life is None else (life,),
+            pass_fds=held,
             preexec_fn=in_the_child,
         )
     finally:
@@ -2642,8 +2683,9 @@ def _hook_pass(state: str, config: str) -> int:
         if (_modified(complaint) or 0) > (_modified(config) or 0):
             # The prompt that asked has told it by now: leave this shell alone for a minute.
             for name in os.listdir(state):
-                if name.endswith(".life"):
-                    _touch(os.path.join(state, name), seen_ns)
+                stem, suffix = os.path.splitext(os.path.join(state, name))
+                if suffix == ".life":
+                    _passed(Files(stem + ".pid"), seen_ns, due_ns=seen_ns)
         _write_failure(complaint, str(error), "v1 .")
         return error.exit_code
     _remove(complaint)
@@ -2665,7 +2707,7 @@ def _hook_pass(state: str, config: str) -> int:
             return problem.exit_code
         finally:
             for one in files:
-                _touch(one.life, seen_ns)
+                _passed(one, seen_ns, due_ns=seen_ns + int(PASS_EVERY_S * 1e9))
         for one, cut_before in zip(files, cuts, strict=True):
             if _modified(one.old_log) != cut_before:
                 _stay_while_flooded(one)
@@ -2679,11 +2721,13 @@ def _deep_is_due(files: list[Files]) -> bool:
     return not passed or not 0 <= min(passed) < DEEP_EVERY_S
 
 
-def _touch(path: str, when_ns: int) -> None:
-    try:
-        os.utime(path, ns=(when_ns, when_ns))
-    except OSError:
-        return
+def _passed(files: Files, seen_ns: int, due_ns: int) -> None:
+    """Note for shells when the service was looked at, and when that is due again."""
+    for path, time_ns in ((files.life, seen_ns), (files.proof, due_ns)):
+        try:
+            os.utime(path, ns=(time_ns, time_ns))
+        except OSError:
+            continue
 
 
 def detach() -> None:

@@ -182,11 +182,20 @@ def _values(
 
 
 def _paths(service: ensure.Service, state: str) -> dict[str, object]:
-    """Return what a hook looks at for one service; each proof is (link, file): the same file?"""
+    """Return what a hook looks at for one service: its files, and those that prove it alive.
+
+    Each of *alive* proves it by leading somewhere, each pair of *outputs* by being the same file.
+    """
     instances = ensure.instances(service.name, state)
-    proofs = [(files.alive, file) for files in instances for file in (files.life, files.log)]
     files = instances[0]
-    return {"proofs": proofs, "pid": files.pid, "life": files.life, "fail": files.fail}
+    return {
+        "alive": [one.alive for one in instances],
+        "outputs": [(one.output, one.log) for one in instances],
+        "pid": files.pid,
+        "life": files.life,
+        "proof": files.proof,
+        "fail": files.fail,
+    }
 
 
 def _ensure_path() -> str:

@@ -11,19 +11,20 @@ if [[ $- == *i* && -z ${LLMENV_DISABLE-} ]]; then
 
     # What each prompt runs. It is text, and one condition, since to call a function takes bash
     # longer than these tests. The quotient is 0 for {{ interval }} s after the last start of the helper, and
-    # before it too, for those who set SECONDS to time something. A daemon holds its file open: the
-    # link leads to its own descriptor. A child that has only this, exported, is left alone.
+    # before it too, for those who set SECONDS to time something. The link leads to the time of the
+    # last look, by way of what the daemon holds open, and nowhere once it is dead. A child that has
+    # only this, exported, is left alone.
     __llmenv_before="${__llmenv_prompt-}"
     # shellcheck disable=SC2016
-    __llmenv_prompt={% filter quote %}[[ "(__llmenv_status=$?){% if proc %} | (${SECONDS:-0} - ${__llmenv_asked:-0}) / {{ interval }}" -eq 0 && {{ services[0].life }} -nt {{ config }}{% for service in services %} && {{ service.proofs[0][0] }} -ef {{ service.life }}{% endfor %}{% else %}" -lt 0{% endif %} ]] || { [[ -z ${__llmenv_asked-} ]] || __llmenv_hook "${__llmenv_status}" && :; }{% endfilter %}
+    __llmenv_prompt={% filter quote %}[[ "(__llmenv_status=$?){% if proc %} | (${SECONDS:-0} - ${__llmenv_asked:-0}) / {{ interval }}" -eq 0 && {{ services[0].alive[0] }} -nt {{ config }}{% for service in services[1:] %} && -e {{ service.alive[0] }}{% endfor %}{% else %}" -lt 0{% endif %} ]] || { [[ -z ${__llmenv_asked-} ]] || __llmenv_hook "${__llmenv_status}" && :; }{% endfilter %}
 
 
-    # All of the look{% if proc %}: also after a command that failed, and for a daemon that closed the lock and
-    # holds its log, or has this host's own files{% endif %}. The status, $1, is for the next line of PROMPT_COMMAND.
+    # All of the look{% if proc %}: also after a command that failed, and for a daemon that holds only
+    # its log, or has this host's own files{% endif %}. The status, $1, is for what comes next.
     __llmenv_hook() {
         {%+ if not proc %}{ {% endif %}[[ $(((${SECONDS:-0} - __llmenv_asked) / {{ interval }})) -eq 0 && {{ services[0].life }} -nt {{ config }}{% if not proc %} ]]{% endif %}{% for service in services %}{% if proc %} &&
-            ({% for link, file in service.proofs %}{{ link }} -ef {{ file }}{% if not loop.last %} || {% endif %}{% endfor %}){% else %} &&
-            __llmenv_lives {{ service.pid }} {{ service.proofs[0][0] }} {{ service.life }}{% endif %}{% endfor %}{% if proc %} ]]{% else %}; }{% endif %} || __llmenv_wake
+            ({% for link in service.alive %}-e {{ link }} || {% endfor %}{% for link, log in service.outputs %}{{ link }} -ef {{ log }}{% if not loop.last %} || {% endif %}{% endfor %}){% else %} &&
+            __llmenv_lives {{ service.pid }} {{ service.alive[0] }} {{ service.life }}{% endif %}{% endfor %}{% if proc %} ]]{% else %}; }{% endif %} || __llmenv_wake
         \builtin return "${1-0}"
     }
 {% if not proc %}

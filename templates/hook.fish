@@ -10,14 +10,12 @@ if status is-interactive; and test -z "$LLMENV_DISABLE"
     # At each prompt: builtin tests alone while all is well. fish keeps $status around it.
     function __llmenv_hook --on-event fish_prompt
 {% if proc %}
-        # The seconds since boot: the one clock that can be read without a substitution.
-        builtin read -d ' ' -g __llmenv_now __llmenv_rest </proc/uptime
-        # The daemon holds its file open: the link leads to its own descriptor. To fish 3.6 two
-        # files that are both missing are the same, hence each -e. One test is faster than several.
-        and builtin test $__llmenv_now -lt $__llmenv_due -a {{ services[0].life }} -nt {{ config }}{% for service in services %}{% if not loop.first %} -a -e {{ service.life }}{% endif %} -a {{ service.proofs[0][0] }} -ef {{ service.life }}{% endfor %}
+        # The first link leads to the time of the last look, by way of what the daemon holds open, and
+        # nowhere once it is dead. The terminal, written to for this prompt, is the clock that
+        # costs least. One test is faster than several.
+        builtin test {{ services[0].alive[0] }} -nt {{ config }} -a {{ services[0].proof }} -nt /proc/self/fd/0{% for service in services[1:] %} -a -e {{ service.alive[0] }}{% endfor %}
 
-        or __llmenv_lives $__llmenv_now
-        or __llmenv_wake $__llmenv_now
+        or __llmenv_look
 {% else %}
         # Without /proc no builtin can ask for a process: the helper looks every few seconds.
         set -l __llmenv_now (builtin path mtime -R /)
@@ -27,16 +25,22 @@ if status is-interactive; and test -z "$LLMENV_DISABLE"
     end
 
 {% if proc %}
-    # Are all alive, those too that closed the lock and hold their log, or have this host's files?
-    function __llmenv_lives
-        builtin test $argv[1] -lt $__llmenv_due -a {{ services[0].life }} -nt {{ config }}
+    # All of the look: also for a daemon that holds nothing open but its log, or has this host's own
+    # files, and by this shell's own clock. To fish 3.6 two missing files are the same one.
+    function __llmenv_look
+        builtin read -d ' ' -l __llmenv_now __llmenv_rest </proc/uptime
+        builtin test $__llmenv_now -lt $__llmenv_due -a {{ services[0].life }} -nt {{ config }}
 {% for service in services %}
         and begin
-{% for link, file in service.proofs %}
-            {%+ if not loop.first %}or {% endif %}builtin test -e {{ link }} -a {{ link }} -ef {{ file }}
+{% for link in service.alive %}
+            {%+ if not loop.first %}or {% endif %}builtin test -e {{ link }}
+{% endfor %}
+{% for link, log in service.outputs %}
+            or builtin test -e {{ link }} -a {{ link }} -ef {{ log }}
 {% endfor %}
         end
 {% endfor %}
+        or __llmenv_wake $__llmenv_now
     end
 
 {% endif %}

@@ -57,20 +57,17 @@ LOOPS = {
         "for ((i = 0; i < 1000; i++)); do %s; done",
     ),
     "fish": (
-        "function f; end; set -g __llmenv_due 1000000000; set -g n 1",
+        "function f; end",
         "for i in (builtin string split '' (builtin string repeat -n 1000 x)); %s; end",
     ),
 }
-_FILES = {
-    "is the config newer?": "[[ {life} -nt {config} ]]",
-    "does the daemon live?": "[[ {alive} -ef {life} ]]",
-}
+PROOF = "does the daemon live, the config unchanged?"
 PARTS = {
     "bash": {
         "an empty loop": ":",
         "an empty function": "f",
         "the clock": '[[ "(${{SECONDS:-0}} - ${{__llmenv_asked:-0}}) / 60" -eq 0 ]]',
-        **_FILES,
+        PROOF: "[[ {alive} -nt {config} ]]",
         "the whole hook": 'eval "$__llmenv_prompt"',
     },
     "zsh": {
@@ -79,15 +76,14 @@ PARTS = {
         "the clock": (
             "[[ ${{SECONDS:-0}}-__llmenv_asked -lt 60 && ${{SECONDS:-0}}-__llmenv_asked -gt -60 ]]"
         ),
-        **_FILES,
+        PROOF: "[[ {alive} -nt {config} ]]",
         "the whole hook": "__llmenv_hook",
     },
     "fish": {
         "an empty loop": "true",
         "an empty function": "f",
-        "the clock": "builtin read -d ' ' -g now rest </proc/uptime",
-        "is the config newer?": "builtin test {life} -nt {config}",
-        "does the daemon live?": "builtin test {alive} -ef {life}",
+        "the clock": "builtin test {proof} -nt /proc/self/fd/0",
+        PROOF: "builtin test {alive} -nt {config}",
         "the whole hook": "__llmenv_hook",
     },
 }
@@ -181,7 +177,8 @@ def parts(shell: str, place: Place, rounds: int = 10) -> list[Row]:
     """
     environment = place.environment(place.shell_home(shell, "llmenv"))
     (life,) = place.state.glob("llmenv/*.life")
-    paths = {"config": place.config, "life": life, "alive": life.with_suffix(".alive")}
+    paths = {kind: life.with_suffix(f".{kind}") for kind in ("alive", "proof")}
+    paths["config"] = place.config
     ready, loop = LOOPS[shell]
     actions = {
         name: partial(

@@ -281,12 +281,13 @@ class Bench:
         if not model.locked(world.path("life")):
             yield "the lifetime lock is free"
         # Who could not look at the daemon's descriptors goes by its output, which it has as well.
-        proofs = [world.path("life"), *([world.path("log")] if experiment.error else [])]
-        if not any(proves(world.path("alive"), proof, running) for proof in proofs):
-            yield "the `alive` link does not prove it"
+        links = [("alive", "life"), *([("output", "log")] if experiment.error else [])]
+        kinds = {"pid", "life", "proof", "log", *(link for link, _ in links)}
+        if not any(proves(world.path(link), world.path(file), running) for link, file in links):
+            yield "no link proves it"
         places = [place for place in (world.state, world.root / "run" / "llmenv") if place.exists()]
         left = {path.name for place in places for path in place.iterdir()}
-        if litter := left - {f"stub.{kind}" for kind in ("pid", "life", "alive", "log")}:
+        if litter := left - {f"stub.{kind}" for kind in kinds}:
             yield f"left over: {sorted(litter)}"
 
 
@@ -298,11 +299,11 @@ def stopped_child(parent: int) -> int | None:
     return None
 
 
-def proves(alive: Path, proof: Path, running: list[int]) -> bool:
-    """True when the link *alive* leads to the descriptor of *proof* that the daemon has."""
+def proves(link: Path, file: Path, running: list[int]) -> bool:
+    """True when *link* leads to *file* by a descriptor that the daemon has."""
     try:
-        own = os.readlink(alive).startswith(tuple(f"/proc/{pid}/fd/" for pid in running))
-        return own and os.path.samefile(alive, proof)
+        own = os.readlink(link).startswith(tuple(f"/proc/{pid}/fd/" for pid in running))
+        return own and os.path.samefile(link, file)
     except OSError:
         return False
 

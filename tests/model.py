@@ -129,7 +129,7 @@ if not works(PYTHON, "-c", "import socket; socket.socket(10).bind(('::1', 0))"):
     del HOSTS["::1"]
 
 BESIDE = f"stub@{hostname()}"
-KINDS = ("pid", "pid.lock", "life", "alive", "fail", "log", "log.1", "pid.tmp", "alive.tmp")
+KINDS = "pid pid.lock life alive output fail log log.1 pid.tmp alive.tmp".split()
 FILES = tuple(f"{stem}.{kind}" for stem in ("stub", BESIDE) for kind in (*KINDS, "fail.tmp"))
 FILES += ("config.toml.fail",)
 CONTENTS = {

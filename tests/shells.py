@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from unittest import mock
 
-from daemons import ENSURE, kill, missing, wait_until
+from daemons import ENSURE, kill, missing, need, wait_until
 
 from llmenv_hooks import pty_shell, render
 from llmenv_hooks.pty_shell import PROMPTS as PROMPTS
@@ -148,3 +148,36 @@ def children(pid: int, program: str) -> list[int]:
 def state(pid: int) -> str:
     """Return a letter: `S` while *pid* waits for something, `T` when it is stopped."""
     return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+
+
+# A prompt of fish's that has no substitution, as the one in pty_shell.py has.
+STEADY = {
+    "fish": "set -g __n (seq 0 999); function fish_prompt; set -l s $status; set -e __n[1];"
+    ' echo -n "[$__n[1]:$s]@> "; end\n'
+}
+
+
+def helpers(world: World) -> list[int]:
+    """Return the processes that a hook started in *world*."""
+    found = []
+    for entry in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            if b"--hook" in entry.read_bytes() and str(world.state).encode() in entry.read_bytes():
+                found.append(int(entry.parts[2]))
+        except OSError:
+            continue
+    return found
+
+
+def traced(shell: Shell, world: World, prompts: int, calls: str) -> list[str]:
+    """Return which of the system *calls* are made by *prompts* prompts."""
+    need("strace")
+    log = world.root / "strace"
+    attach = ["strace", "-f", "-qq", "-e", f"trace={calls}", "-o", str(log), "-p", str(shell.pid)]
+    tracer = world.begin(attach)
+    wait_until(lambda: "TracerPid:\t0" not in Path(f"/proc/{shell.pid}/status").read_text())
+    for _ in range(prompts):
+        shell.run()
+    tracer.terminate()
+    tracer.wait()
+    return log.read_text().splitlines()

@@ -391,6 +391,7 @@ def test_case_50_a_lock_of_the_caller_does_not_live_on_in_the_daemon(world: Worl
         "/dev/null",
         str(world.path("log")),
         str(world.path("life")),
+        str(world.path("proof")),
     }
 
 
@@ -604,7 +605,7 @@ def plant(path: Path, kind: str, victim: Path) -> None:
 
 
 KINDS = ["directory", "fifo", "socket", "link", "dangling", "loop", "device"]
-SUFFIXES = ["pid", "pid.lock", "life", "alive", "fail", "log"]
+SUFFIXES = ["pid", "pid.lock", "life", "proof", "alive", "output", "fail", "log"]
 SUFFIXES += ["log.1", "pid.tmp", "alive.tmp", "fail.tmp", "log.1.tmp"]
 
 
@@ -813,7 +814,8 @@ def test_case_68_any_umask(world: World, umask: int) -> None:
     world.check()
     assert stat.S_IMODE(world.state.stat().st_mode) == 0o700
     for path in world.state.iterdir():
-        assert path.is_symlink() or stat.S_IMODE(path.stat().st_mode) == 0o600, path
+        mode = 0o700 if path.is_dir() else 0o600
+        assert path.is_symlink() or stat.S_IMODE(path.stat().st_mode) == mode, path
 
 
 NAMES = [
@@ -879,6 +881,9 @@ def booby_trap(world: World, text: str = RUN) -> Path:
     ours = [f"{stem}.{suffix}" for stem in stems for suffix in SUFFIXES]
     for name in [*ours, "config.toml.fail", "config.toml.fail.tmp", *LOOKED_FOR]:
         path = world.state / name
+        if path.suffix == ".proof":
+            path.mkdir(exist_ok=True)
+            path = path / f"{path.stem}.life"
         path.unlink(missing_ok=True)
         path.write_text((RUN_BY_PYTHON if name.endswith(".py") else text).format(mark=str(mark)))
         path.chmod(0o755)

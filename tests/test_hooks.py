@@ -21,7 +21,18 @@ from typing import TYPE_CHECKING
 import pexpect
 import pytest
 from daemons import World, alive, kill, need, wait_until
-from shells import PROC, SHELLS, Shell, children, hook_text, shows, state
+from shells import (
+    PROC,
+    SHELLS,
+    STEADY,
+    Shell,
+    children,
+    helpers,
+    hook_text,
+    shows,
+    state,
+    traced,
+)
 
 from llmenv_hooks import ensure, render
 
@@ -61,26 +72,15 @@ def prompts_until(shell: Shell, condition: object) -> None:
         assert shell.run() == (0, ""), "a prompt printed something"
 
 
-def helpers(world: World) -> list[int]:
-    """Return the processes that a hook started in *world*."""
-    found = []
-    for entry in Path("/proc").glob("[0-9]*/cmdline"):
-        try:
-            if b"--hook" in entry.read_bytes() and str(world.state).encode() in entry.read_bytes():
-                found.append(int(entry.parts[2]))
-        except OSError:
-            continue
-    return found
-
-
 @contextmanager
 def held(world: World) -> Iterator[None]:
     """Be the daemon: what a shell looks at says that the service lives."""
     world.state.mkdir(mode=0o700, parents=True, exist_ok=True)
-    fd = os.open(world.path("life"), os.O_RDWR | os.O_CREAT, 0o600)
+    world.path("life").touch(0o600)
+    fd = open_proof(world, "stub")
     proof = world.path("alive" if PROC else "pid")
     if PROC:
-        proof.symlink_to(f"/proc/{os.getpid()}/fd/{fd}")
+        proof.symlink_to(f"/proc/{os.getpid()}/fd/{fd}/stub.life")
     else:
         proof.write_text(str(os.getpid()))
     try:
@@ -88,6 +88,17 @@ def held(world: World) -> Iterator[None]:
     finally:
         os.close(fd)
         proof.unlink()
+
+
+def open_proof(world: World, name: str) -> int:
+    """Hold open what the daemon *name* does; no pass is due for a minute."""
+    directory = world.state / f"{name}.proof"
+    directory.mkdir(exist_ok=True)
+    link = directory / f"{name}.life"
+    if not link.is_symlink():
+        link.symlink_to(f"../{name}.life")
+    os.utime(directory, (time.time() + 60,) * 2)
+    return os.open(directory, os.O_RDONLY)
 
 
 # --- the main job --------------------------------------------------------------------
@@ -189,7 +200,8 @@ def test_bug_52_a_daemon_that_lives_and_does_not_answer_is_replaced(
 
 @EACH
 def test_once_a_minute_it_asks_all_the_same(world: World, name: str, helper: Path) -> None:
-    with held(world), Shell(name, world, hook=hook_text(world, name, helper=helper)) as shell:
+    text = hook_text(world, name, helper=helper)
+    with held(world), Shell(name, world, hook=text, before=LONG_AGO[name]) as shell:
         wait_until(lambda: len(world.told("calls")) == 1)
         for line in ("", NEARLY_A_MINUTE[name], "", ""):
             assert shell.run(line) == (0, "")
@@ -223,28 +235,11 @@ def test_a_stopped_service_stays_stopped(world: World, name: str) -> None:
 
 def trace(shell: Shell, world: World, prompts: int) -> list[str]:
     """Return the fork, clone and exec calls that *prompts* prompts make, threads included."""
-    need("strace")
-    log = world.root / "strace"
-    only = "trace=fork,vfork,clone,clone3,execve"
-    attach = ["strace", "-f", "-qq", "-e", only, "-o", str(log), "-p", str(shell.pid)]
-    tracer = world.begin(attach)
-    wait_until(lambda: "TracerPid:\t0" not in Path(f"/proc/{shell.pid}/status").read_text())
-    for _ in range(prompts):
-        shell.run()
-    tracer.terminate()
-    tracer.wait()
-    return log.read_text().splitlines()
+    return traced(shell, world, prompts, "fork,vfork,clone,clone3,execve")
 
 
 def processes(calls: list[str]) -> list[str]:
     return [line for line in calls if "CLONE_THREAD" not in line]
-
-
-# A prompt of fish's that has no substitution, as the one in pty_shell.py has.
-STEADY = {
-    "fish": "set -g __n (seq 0 999); function fish_prompt; set -l s $status; set -e __n[1];"
-    ' echo -n "[$__n[1]:$s]@> "; end\n'
-}
 
 
 @EACH
@@ -861,13 +856,21 @@ def test_bug_45_a_missing_state_directory_is_silent(world: World, name: str, hel
 
 
 @EACH
-def test_bug_55_a_link_to_a_strangers_descriptor_is_no_life(world: World, name: str) -> None:
+@pytest.mark.parametrize("service", [None, "other"])
+def test_bug_55_a_link_to_a_strangers_descriptor_is_no_life(
+    world: World, name: str, service: str | None
+) -> None:
+    """Be it one that has any file open there, or the daemon of another service."""
     with Shell(name, world) as shell:
         wait_until(world.proved)
         kill(world.check())
+        (world.state / "other.life").touch()
+        fd = open_proof(world, service) if service else 0
         world.path("alive").unlink(missing_ok=True)
-        world.path("alive").symlink_to(f"/proc/{os.getpid()}/fd/0")
+        world.path("alive").symlink_to(f"/proc/{os.getpid()}/fd/{fd}/stub.life")
         prompts_until(shell, lambda: len(world.told("starts")) == 2)
+        if service:
+            os.close(fd)
     wait_until(world.proved)
 
 
@@ -1009,17 +1012,23 @@ AT_ONCE = {
 }
 # As if it were time to ask the helper, where nothing tells that the daemon is dead.
 DUE = {"fish": "set -g __llmenv_next 0; set -g __llmenv_due 0"} if not PROC else {}
+# As if the last pass, of whichever shell, were long ago.
+LONG_AGO = dict.fromkeys(
+    SHELLS, "command touch -c -t 200001010000 $XDG_STATE_HOME/llmenv/stub.proof"
+)
 # As if it were that long since this shell last started the helper.
 _INTERVAL = render.INTERVAL_S if PROC else render.INTERVAL_WITHOUT_PROC_S
 ONE_MINUTE = {
     "bash": f"__llmenv_asked=$((SECONDS - {_INTERVAL}))",
     "zsh": f"__llmenv_asked=$((SECONDS - {_INTERVAL}))",
-    "fish": f"set -g __llmenv_next 0; set -g __llmenv_due (math $__llmenv_due - {_INTERVAL})",
+    "fish": f"{LONG_AGO['fish']}; set -g __llmenv_next 0;"
+    f" set -g __llmenv_due (math $__llmenv_due - {_INTERVAL})",
 }
 NEARLY_A_MINUTE = {
     "bash": f"__llmenv_asked=$((SECONDS - {_INTERVAL - 5}))",
     "zsh": f"__llmenv_asked=$((SECONDS - {_INTERVAL - 5}))",
-    "fish": f"set -g __llmenv_next 0; set -g __llmenv_due (math $__llmenv_due - {_INTERVAL - 5})",
+    "fish": f"{LONG_AGO['fish']}; set -g __llmenv_next 0;"
+    f" set -g __llmenv_due (math $__llmenv_due - {_INTERVAL - 5})",
 }
 CASES = [
     (name, when, setting)

@@ -670,7 +670,8 @@ def test_race_40_an_orphan_keeps_the_lifetime_lock(world: World) -> None:
 
 def test_case_27_a_daemon_that_closes_all_descriptors(world: World) -> None:
     pid = world.up("close-fds")
-    assert os.readlink(world.path("alive")) == f"/proc/{pid}/fd/2"
+    assert os.readlink(world.path("output")) == f"/proc/{pid}/fd/2"
+    assert not os.path.lexists(world.path("alive"))
     assert world.proved()
     for _ in range(2):
         assert world.ensure(modes=["close-fds"]).stdout == f"stub already-running pid={pid}\n"
@@ -678,6 +679,24 @@ def test_case_27_a_daemon_that_closes_all_descriptors(world: World) -> None:
     kill(pid)
     assert not world.proved()
     world.up("close-fds")
+    world.check(starts=2)
+    kill(world.check(starts=2))
+    world.up()
+    assert not os.path.lexists(world.path("output"))
+    world.check(starts=3)
+
+
+def test_a_directory_of_proof_that_was_removed_is_done_without(world: World) -> None:
+    """Its output proves the daemon, until it is started again and holds a new directory."""
+    pid = world.up()
+    shutil.rmtree(world.path("proof"))
+    assert not world.proved()
+    assert world.ensure().stdout == f"stub already-running pid={pid}\n"
+    assert os.readlink(world.path("output")) == f"/proc/{pid}/fd/2"
+    world.check()
+    kill(pid)
+    world.up()
+    assert os.readlink(world.path("alive")).endswith("/stub.life")
     world.check(starts=2)
 
 

@@ -5,6 +5,7 @@ Each of these once went wrong.
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import re
@@ -15,7 +16,7 @@ import socket
 import subprocess
 import sys
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from daemons import (
@@ -493,3 +494,29 @@ def test_a_live_pid_in_the_pidfile_starts_nothing_that_was_stopped(world: World)
         assert world.run(argv).returncode == 1
     assert len(world.told("starts")) == 1
     assert other.poll() is None
+
+
+def test_a_close_that_fails_takes_no_start_back(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """close(2): after EIO, as on a network file system, the descriptor is closed."""
+    close, spawn, failed = os.close, ensure._spawn, set()
+
+    def spawned(*args: Any) -> subprocess.Popen[bytes]:
+        child = spawn(*args)
+        monkeypatch.setattr(os, "close", fails)
+        return child
+
+    def fails(fd: int) -> None:
+        name = os.path.basename(os.readlink(f"/proc/self/fd/{fd}"))
+        close(fd)
+        if name.startswith(("stub.life", "stub.proof", "stub.pid.lock")):
+            failed.add(name.removesuffix(" (deleted)"))
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    monkeypatch.setattr(ensure, "_spawn", spawned)
+    done = ensure.ensure(world.service(), str(world.state))
+    monkeypatch.undo()
+    assert done.outcome == ensure.EnsureOutcome.SPAWNED
+    assert failed == {"stub.life", "stub.proof", "stub.pid.lock"}
+    world.check()

@@ -154,7 +154,7 @@ def test_a_golden_rendering_has_nothing_of_this_machine(
     assert str(home) not in text
     assert sys.executable not in text
     assert ensure.hostname() not in text
-    assert "memory@HOST.life" in text
+    assert "memory@HOST.alive" in text
     monkeypatch.setattr(sys, "executable", "/a b/python")
     monkeypatch.setattr(ensure, "has_proc", lambda: False)
     monkeypatch.setattr(os, "uname", lambda: os.uname_result(("", "elsewhere", "", "", "")))
@@ -170,8 +170,8 @@ def test_every_proof_of_every_service_is_there(shell: str, home: Path) -> None:
     state = home / ".local" / "state" / "llmenv"
     for name in ("memory", "far-away"):
         for files in ensure.instances(name, str(state)):
-            for file in (files.life, files.log):
-                assert f"{files.alive} -ef {file}" in text
+            assert f"-e {files.alive}" in text
+            assert f"{files.output} -ef {files.log}" in text
 
 
 # --- wrong input ---------------------------------------------------------------------

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from daemons import World, add, alive, wait_until
-from shells import SHELLS, Shell, hook_text
+from shells import SHELLS, STEADY, Shell, helpers, hook_text, traced
 
 from llmenv_hooks import ensure
 
@@ -240,3 +240,24 @@ def test_a_daemon_that_forks_and_takes_its_time_is_not_ended(world: World) -> No
     world.tell("go")
     assert world.ensure(modes=modes).returncode == 0
     world.check(starts=2)
+
+
+@pytest.mark.parametrize("name", SHELLS)
+def test_a_steady_prompt_opens_nothing_and_looks_at_a_proof_each(world: World, name: str) -> None:
+    """And at the config; in fish also at the time when the next pass is due."""
+    add(world, "other")
+    stats = "stat,lstat,newfstatat,statx,access,faccessat,faccessat2"
+    with Shell(name, world, prompt=STEADY.get(name)) as shell:
+        wait_until(lambda: world.proved() and (world.state / "other.alive").exists())
+        wait_until(lambda: not helpers(world))
+        shell.run()
+        calls = traced(shell, world, 3, f"open,openat,openat2,{stats}")
+        assert not [call for call in calls if "uptime" in call]
+        ours = [call for call in calls if str(world.root) in call]
+        assert not [call for call in ours if "open" in call.split("(")[0]]
+        names = ["other.alive", "stub.alive", world.config.name]
+        names += ["stub.proof"] * (name == "fish")
+        assert sorted(Path(call.split('"')[1]).name for call in ours) == sorted(names * 3)
+        os.utime(world.path("proof"), (1e9, 1e9))
+        calls = traced(shell, world, 3, "open,openat,openat2")
+        assert len([call for call in calls if "uptime" in call]) == 3 * (name == "fish")
