@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import secrets
@@ -10,6 +11,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from contextlib import suppress
 from pathlib import Path
@@ -20,7 +22,7 @@ import pytest
 from llmenv_hooks import ensure
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from types import TracebackType
 
     from llmenv_hooks.ensure import Files
@@ -84,15 +86,27 @@ def wait_until(condition: Callable[[], T], deadline: float = DEADLINE_S) -> T:
     return value
 
 
-def free_port(host: str = "127.0.0.1") -> int:
-    """Return a port that nobody listens on.
+def _ports() -> Iterator[int]:
+    """Yield ports to try, each worker of pytest's from a share of its own: no two tests meet.
 
     Below the range from which the kernel takes the ports of outgoing connections, so that no
     connection of a test that runs beside this one has it when it is needed.
     """
+    worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+    share = range(10001 + worker, 32001, int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1")))
+    # `random` is seeded by hypothesis.
+    yield from itertools.cycle(secrets.SystemRandom().sample(share, len(share)))
+
+
+PORTS, PORTS_LOCK = _ports(), threading.Lock()
+
+
+def free_port(host: str = "127.0.0.1") -> int:
+    """Return a port that nobody listens on, and that no other test is given."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     while True:
-        port = 10001 + secrets.randbelow(22000)  # `random` is seeded by hypothesis
+        with PORTS_LOCK:
+            port = next(PORTS)
         with socket.socket(family) as sock:
             try:
                 sock.bind((host, port))

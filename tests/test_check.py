@@ -280,7 +280,8 @@ def endless(world: World, broken: Path) -> subprocess.Popen[str]:
     going = world.begin(
         [sys.executable, "-m", "llmenv_hooks", "check", "bash"], cwd=str(world.root)
     )
-    wait_until(lambda: list(world.root.glob("llmenv-check-*/state/llmenv/stub.alive")))
+    # The link leads nowhere again as soon as the daemon is killed.
+    wait_until(lambda: list(world.root.glob("llmenv-check-*/state/llmenv/stub.aliv[e]")))
     return going
 
 
