@@ -73,6 +73,7 @@ NAME.output     instead of it, for a daemon that closed what it does not know: l
                 /proc/PID/fd/2, `-ef NAME.log` while it lives
 NAME.fail       the last failure: a line for people, a line of count, time, boot and digest
 NAME.log        the daemon's output, cut at 1 MiB by each run; the older part in NAME.log.1
+config.parsed   the last config, and what tomllib made of it
 """
 
 from __future__ import annotations
@@ -81,6 +82,7 @@ import _socket  # `socket` adds enum and selectors: 10 ms more at every run
 import _thread
 import errno
 import fcntl
+import marshal  # `json` imports re
 import os
 import stat
 import sys
@@ -98,6 +100,7 @@ __version__ = "0.1.0"
 
 PROC = "/proc"
 CONFIG_FAIL = "config.toml.fail"
+CONFIG_PARSED = "config.parsed"
 DEFAULT_NAME = "mcp-proxy"
 DEFAULT_COMMAND = ["icm", "serve"]
 DEFAULT_BIND = "127.0.0.1:7878"
@@ -407,8 +410,10 @@ def _is_local(host: str) -> bool:
     return host.startswith("127.") or host == "::1"
 
 
-def load_config(path: str | None = None) -> Config:
+def load_config(path: str | None = None, state: str = "") -> Config:
     """Read and check the config at *path*, default `config_path()`; no file: the default service.
+
+    The directory *state*, where there is one, is to keep what tomllib made of it.
 
     Raises:
         UsageError: a file that was named is missing, unreadable, or wrong; the message names the
@@ -425,14 +430,57 @@ def load_config(path: str | None = None) -> Config:
         return Config([Service()], None, path)
     except OSError as error:
         raise UsageError(f"{printable(path)}: cannot read: {error.strerror}") from None
-    import tomllib
-
     try:
         text = raw.decode()
-        table = tomllib.loads(text)
+        table = _parsed(raw, text, state)
     except (ValueError, RecursionError) as error:
         raise UsageError(f"{printable(path)}: {printable(str(error))}") from None
     return _Checker(path, text, str(changed)).config(table)
+
+
+def _parsed(raw: bytes, text: str, state: str) -> dict[str, Any]:
+    """Return the table that *text*, which is *raw* decoded, holds in TOML.
+
+    The last one is kept in *state*, unless that is "": to import tomllib takes longer than all the
+    rest of a look.
+
+    Raises:
+        ValueError, RecursionError: it is no TOML.
+    """
+    cache = os.path.join(state, CONFIG_PARSED) if state else ""
+    kept = _kept(cache)
+    if kept and kept[0] == raw:
+        return kept[1]
+    import tomllib
+
+    table = tomllib.loads(text)
+    if os.path.isdir(state):
+        _keep(cache, (raw, table))
+    return table
+
+
+def _kept(path: str) -> tuple[bytes, dict[str, Any]] | None:
+    """Return what `_keep` put into *path*, whole and by this user, or None."""
+    kept: tuple[bytes, dict[str, Any]] | None = None
+    try:
+        fd = _open_ours(path, os.O_RDONLY)
+        try:
+            crc, data = os.read(fd, 4), os.read(fd, 1 << 24)
+        finally:
+            os.close(fd)
+        if crc == zlib.crc32(data).to_bytes(4, "big"):
+            kept = marshal.loads(data)
+    except (Problem, OSError, ValueError, EOFError, TypeError):
+        return None  # there is none, or another Python wrote it
+    return kept
+
+
+def _keep(path: str, what: tuple[bytes, dict[str, Any]]) -> None:
+    try:
+        data = marshal.dumps(what)
+        _replace(path, zlib.crc32(data).to_bytes(4, "big") + data)
+    except (OSError, ValueError):
+        return  # only the next look is slower for it
 
 
 class _Checker:
@@ -2514,7 +2562,7 @@ class _Arguments:
             raise UsageError(f"--timeout wants seconds, not {printable(text, 40)!r}")
         return seconds
 
-    def services(self) -> list[Service]:
+    def services(self, state: str) -> list[Service]:
         """Return the services that are meant: the config's, with what the options change."""
         named = self.values.get("--service")
         adhoc = (
@@ -2522,7 +2570,7 @@ class _Arguments:
         )
         if named is not None and not valid_name(named):
             raise UsageError(f"bad name {printable(named, 80)!r}: want letters, digits, - and _")
-        config = load_config()
+        config = load_config(state=state)
         known = {service.name: service for service in config.services}
         if not adhoc and "--pidfile" not in self.values:
             if named is None:
@@ -2562,12 +2610,11 @@ def main(argv: list[str] | None = None) -> int:
             return 0
         if arguments.hook:
             return _hook_pass(*arguments.hook)
-        services = arguments.services()
         timeout = arguments.timeout()
         pidfile = arguments.values.get("--pidfile")
-        if pidfile is not None:
-            pidfile = _absolute(pidfile)
+        pidfile = None if pidfile is None else _absolute(pidfile)
         state = state_dir() if pidfile is None else ""
+        services = arguments.services(state)
 
         def run(service: Service) -> Result:
             deep = "--deep" in arguments.switches
@@ -2677,7 +2724,7 @@ def _hook_pass(state: str, config: str) -> int:
     seen_ns = max(time.time_ns() - 10_000_000, (_modified(config) or 0) + 1)
     complaint = os.path.join(state, CONFIG_FAIL)
     try:
-        known = load_config(config)
+        known = load_config(config, state)
     except UsageError as error:
         make_directory(state)
         if (_modified(complaint) or 0) > (_modified(config) or 0):

@@ -14,6 +14,12 @@ if TYPE_CHECKING:
 
     import jinja2
 
+# How the hook runs ensure.py, whose path comes next: as a module, since of modules Python keeps the
+# bytecode, and of scripts it does not.
+RUN = (
+    "import sys; where, _, name = sys.argv.pop(1).rpartition('/'); sys.path.append(where);"
+    " __import__(name.removesuffix('.py')).entry()"
+)
 # What a shell with a proof of life asks the helper for at most; without /proc it must ask more.
 INTERVAL_S = 60
 INTERVAL_WITHOUT_PROC_S = 10
@@ -168,6 +174,7 @@ def _values(
     missing = f"{ensure.printable(python)} or {ensure.printable(helper)}"
     return {
         "python": python,
+        "run": RUN,
         "ensure": helper,
         "state": state,
         "config": config.path,

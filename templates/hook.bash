@@ -62,7 +62,7 @@ if [[ $- == *i* && -z ${LLMENV_DISABLE-} ]]; then
                     # trap is for the moment until it has left this terminal.
                     __llmenv_line="$(
                         \builtin trap '' HUP INT
-                        {{ python }} -I -S {{ ensure }} --hook {{ state }} {{ config }} </dev/null >/dev/null 2>&1 &
+                        {{ python }} -I -S -c {{ run }} {{ ensure }} --hook {{ state }} {{ config }} </dev/null >/dev/null 2>&1 &
                     )" || \builtin :
                 fi
             fi

@@ -69,7 +69,7 @@ if status is-interactive; and test -z "$LLMENV_DISABLE"
         set -g __llmenv_due (builtin math $argv[1] + {{ interval }})
         # Started by sh it is no job of this shell, and $last_pid stays as it was. The trap is for
         # the moment until it has left this terminal.
-        /bin/sh -c 'trap "" HUP INT; "$0" "$@" </dev/null >/dev/null 2>&1 &' {{ python }} -I -S {{ ensure }} --hook {{ state }} {{ config }}
+        /bin/sh -c 'trap "" HUP INT; "$0" "$@" </dev/null >/dev/null 2>&1 &' {{ python }} -I -S -c {{ run }} {{ ensure }} --hook {{ state }} {{ config }}
     end
 
     # Print a message, if this shell has not said it before.

@@ -55,7 +55,7 @@ if [[ -o interactive && -z ${LLMENV_DISABLE-} ]]; then
         __llmenv_line="$(
             builtin setopt posix_traps
             builtin trap "" HUP INT
-            {{ python }} -I -S {{ ensure }} --hook {{ state }} {{ config }} </dev/null >/dev/null 2>&1 &
+            {{ python }} -I -S -c {{ run }} {{ ensure }} --hook {{ state }} {{ config }} </dev/null >/dev/null 2>&1 &
         )"
     }
 

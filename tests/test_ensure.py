@@ -868,6 +868,7 @@ $(touch {mark})
 touch {mark}
 """
 RUN_BY_PYTHON = "open({mark!r}, 'w').close()\n"
+CONFIGS = ["config.toml.fail", "config.toml.fail.tmp", "config.parsed", "config.parsed.tmp"]
 # What a shell, Python or anything else that we start could look for in the place where it is.
 LOOKED_FOR = ["sitecustomize.py", "usercustomize.py", "ensure.py", "json.py", "signal.py"]
 LOOKED_FOR += ["stub", "mcp-proxy", "icm", "uvx", "python3", "sh", ".envrc", ".profile", "config"]
@@ -879,7 +880,7 @@ def booby_trap(world: World, text: str = RUN) -> Path:
     world.state.mkdir(parents=True, exist_ok=True, mode=0o700)
     stems = ["stub", f"stub@{ensure.hostname()}"]
     ours = [f"{stem}.{suffix}" for stem in stems for suffix in SUFFIXES]
-    for name in [*ours, "config.toml.fail", "config.toml.fail.tmp", *LOOKED_FOR]:
+    for name in [*ours, *CONFIGS, *LOOKED_FOR]:
         path = world.state / name
         if path.suffix == ".proof":
             path.mkdir(exist_ok=True)

@@ -7,6 +7,7 @@ import re
 import shutil
 import subprocess
 import sys
+import zlib
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -90,9 +91,12 @@ def test_it_says_its_version_and_how_it_is_used(world: World) -> None:
 UNUSED = "subprocess signal json argparse socket enum typing re tomllib http pathlib logging"
 
 
-def test_a_look_imports_nothing_that_it_does_not_use(world: World) -> None:
-    world.up()
-    argv = world.argv()
+@pytest.mark.parametrize("configured", [False, True])
+def test_a_look_imports_nothing_that_it_does_not_use(world: World, configured: bool) -> None:
+    world.write_config()
+    argv = world.bare() if configured else world.argv()
+    assert world.run(argv).returncode == 0
+    assert world.run(argv).returncode == 0  # before the first there was no place for the cache
     argv[1:1] = ["-X", "importtime"]
     done = world.run(argv)
     assert done.stdout.startswith("stub already-running")
@@ -101,14 +105,16 @@ def test_a_look_imports_nothing_that_it_does_not_use(world: World) -> None:
     assert imported.isdisjoint(UNUSED.split())
 
 
-def test_case_02_a_look_writes_nothing(world: World, tmp_path: Path) -> None:
+@pytest.mark.parametrize("configured", [False, True])
+def test_case_02_a_look_writes_nothing(world: World, tmp_path: Path, configured: bool) -> None:
     need("strace")
-    world.up()
+    world.write_config()
+    argv = world.bare() if configured else world.argv()
+    assert world.run(argv).returncode == 0
+    assert world.run(argv).returncode == 0
     trace = tmp_path / "trace"
     calls = "file,ftruncate,write,pwrite64,writev,fchmod,fchown,fsync,fork,vfork,clone,kill"
-    done = world.run(
-        ["strace", "-f", "-qq", "-e", f"trace={calls}", "-o", str(trace), *world.argv()]
-    )
+    done = world.run(["strace", "-f", "-qq", "-e", f"trace={calls}", "-o", str(trace), *argv])
     assert done.stdout.startswith("stub already-running")
     lines = [line.split(maxsplit=1)[1] for line in trace.read_text().splitlines()]
     assert any("stub.life" in line for line in lines)
@@ -122,6 +128,41 @@ def test_case_02_a_look_writes_nothing(world: World, tmp_path: Path) -> None:
         line for line in lines if line.startswith(("write", "pwrite")) and "write(1," not in line
     ]
     assert wrong == []
+
+
+def test_a_config_that_looks_unchanged_is_read_anew(world: World) -> None:
+    world.write_config()
+    for _ in range(2):
+        assert world.run(world.bare()).returncode == 0
+    text, seen = world.config.read_text(), world.config.stat()
+    world.config.write_text(text.replace("bridge = false", "bridge = FALSE"))
+    os.utime(world.config, ns=(seen.st_atime_ns, seen.st_mtime_ns))
+    done = world.run(world.bare())
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "config.toml" in done.stderr
+
+
+@pytest.mark.parametrize("form", ["empty", "torn", "garbage", "of another Python", "link"])
+def test_a_kept_config_that_is_not_whole_is_none(world: World, form: str) -> None:
+    world.write_config()
+    for _ in range(2):
+        assert world.run(world.bare()).returncode == 0
+    kept = world.state / ensure.CONFIG_PARSED
+    whole = kept.read_bytes()
+    kept.unlink()
+    data = b"\xff" * 40
+    contents = {"empty": b"", "torn": whole[:-9], "garbage": data}
+    contents["of another Python"] = zlib.crc32(data).to_bytes(4, "big") + data
+    if form == "link":
+        (world.root / "victim").write_bytes(whole)
+        kept.symlink_to(world.root / "victim")
+    else:
+        kept.write_bytes(contents[form])
+    done = world.run(world.bare())
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.startswith("stub already-running")
+    assert not kept.is_symlink()
+    assert kept.read_bytes() == whole
 
 
 READ_ONLY = 'mount --bind "$0" "$0" && mount -o remount,bind,ro "$0" && exec "$@"'

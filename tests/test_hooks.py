@@ -214,6 +214,14 @@ def test_once_a_minute_it_asks_all_the_same(world: World, name: str, helper: Pat
 
 
 @EACH
+def test_the_helper_is_run_from_bytecode(world: World, name: str, helper: Path) -> None:
+    """Which Python keeps for a module: a script of that length it would compile each time."""
+    with Shell(name, world, hook=hook_text(world, name, helper=helper)):
+        wait_until(lambda: world.told("calls"))
+        wait_until(lambda: list(helper.parent.glob("__pycache__/helper.*.pyc")))
+
+
+@EACH
 def test_a_stopped_service_stays_stopped(world: World, name: str) -> None:
     with Shell(name, world, prompt=STEADY.get(name)) as shell:
         wait_until(world.proved)
