@@ -1424,6 +1424,8 @@ def look(service: Service, files: Files) -> Sight:
     """
     held = _life_held(files)
     record = read_record(files.life)
+    if held and record and record.realm[:2] != realm()[:2] and _holders(files.life):
+        record = None  # somebody put it back: who holds the lock is a process of this very realm
     lives = record.lives() if record else False
     if held or lives:
         if record and lives and record.digest != service.digest:
@@ -1434,8 +1436,8 @@ def look(service: Service, files: Files) -> Sight:
             return Sight("up", detail=ANOTHER_REALMS) if shared else Sight("elsewhere")
         if probe(service.host, service.port):
             return _beside_a_living_one(service, files, pid) or Sight("up", pid)
-        if record is None and has_proc() and not _holders(files.life):
-            return Sight("elsewhere")  # its record is destroyed, and who holds it not to be seen
+        if pid is None and _held_elsewhere(files):
+            return Sight("elsewhere")
         return Sight("starting", pid, _silence(pid, files))
     bare = _bare_pid(files, record)
     if probe(service.host, service.port):
@@ -1444,6 +1446,12 @@ def look(service: Service, files: Files) -> Sight:
         # One of the future tells of a clock that was set back: it too is not believed for long.
         return Sight("bare", bare, abs(time.time() - os.stat(files.pid).st_mtime))
     return Sight("down")
+
+
+def _held_elsewhere(files: Files) -> bool:
+    """True when the lifetime lock, of which no record tells, is held by nobody that we can see."""
+    # Asked again last, since who held it may just have died.
+    return has_proc() and not _holders(files.life) and _life_held(files)
 
 
 def _beside_a_living_one(service: Service, files: Files, pid: int | None) -> Sight | None:
@@ -1456,7 +1464,7 @@ def _beside_a_living_one(service: Service, files: Files, pid: int | None) -> Sig
     who = find_listener(service, _proved_pid(files) or pid)
     if who is None or _may_serve_for(who, pid, files):
         return None
-    if pid is None and has_proc() and not _holders(files.life):
+    if pid is None and _held_elsewhere(files):
         return Sight("elsewhere")
     return _who_answers(service, None)
 

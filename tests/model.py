@@ -131,7 +131,7 @@ if not works(PYTHON, "-c", "import socket; socket.socket(10).bind(('::1', 0))"):
 BESIDE = f"stub@{hostname()}"
 KINDS = "pid pid.lock life alive output fail log log.1 pid.tmp alive.tmp".split()
 FILES = tuple(f"{stem}.{kind}" for stem in ("stub", BESIDE) for kind in (*KINDS, "fail.tmp"))
-FILES += ("config.toml.fail",)
+FILES += ("config.toml.fail", "config.parsed")
 CONTENTS = {
     "empty": b"",
     "garbage": b"garbage\n",
@@ -422,13 +422,8 @@ class Life(RuleBasedStateMachine):
 
     @property
     def restorable(self) -> list[str]:
-        """The files of which there is a copy.
-
-        But for the record of a daemon that lives beside another realm's: of an earlier boot, it
-        would be that of another host of our name, whose daemon we do not take for ours.
-        """
-        kept = f"{BESIDE}.life" if self.families else None
-        return sorted(name for name in self.copies if name != kept and self.may_touch(name))
+        """The files of which there is a copy."""
+        return sorted(name for name in self.copies if self.may_touch(name))
 
     @precondition(lambda self: self.present)
     @rule(data=st.data())

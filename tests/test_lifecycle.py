@@ -755,7 +755,8 @@ HOLD = (
 def another_host(world: World, stranger: int) -> list[object]:
     """All that another host, whose daemon lives, has written here; its pid is a stranger's."""
     world.state.mkdir(parents=True, mode=0o700)
-    argv = [PYTHON, "-I", "-S", "-c", HOLD, str(world.path("life"))]
+    prefix = unshare(world, "-p", "--mount-proc")
+    argv = [*prefix, PYTHON, "-I", "-S", "-c", HOLD, str(world.path("life"))]
     holder = world.begin(argv, stdin=subprocess.PIPE)
     assert holder.stdout
     assert holder.stdout.readline() == "1\n"
@@ -776,6 +777,25 @@ def test_two_hosts_share_a_home(world: World, another_host: list[object]) -> Non
     assert ensure.stop(world.service(), str(world.state)) is True
     assert world.daemons() == []
     assert published(world) == another_host
+
+
+def test_an_old_record_put_back_beside_two_hosts(
+    world: World, stranger: int, another_host: list[object]
+) -> None:
+    """Of ours in their file, and of another boot in ours: it is the locks that tell."""
+    pid = world.up()
+    ours = world.state / f"stub@{ensure.hostname()}.life"
+    ours.write_bytes(record(stranger, "1", world.service(), boot="before"))
+    assert world.ensure().stdout == f"stub already-running pid={pid}\n"
+    assert ensure.stop(world.service(), str(world.state)) is True
+    assert published(world) == another_host
+    world.path("life").write_bytes(record(stranger, "1", world.service()))
+    before = published(world)
+    ours.unlink()
+    assert ensure.stop(world.service(), str(world.state)) is False
+    assert ensure.ensure(world.service(), str(world.state), revive=True).outcome == "spawned"
+    assert published(world) == before
+    assert len(world.daemons()) == 1
 
 
 def test_two_hosts_and_a_stranger_on_the_port(world: World, another_host: list[object]) -> None:
