@@ -13,8 +13,11 @@ if status is-interactive; and test -z "$LLMENV_DISABLE"
         # The first link leads to the time of the last look, by way of what the daemon holds open, and
         # nowhere once it is dead. The terminal, written to for this prompt, is the clock that
         # costs least. One test is faster than several.
-        builtin test {{ services[0].alive[0] }} -nt {{ config }} -a {{ services[0].proof }} -nt /proc/self/fd/0{% for service in services[1:] %} -a -e {{ service.alive[0] }}{% endfor %}
+        builtin test {{ services[0].alive[0] }} -nt {{ config }} -a {{ services[0].proof }} -nt /proc/self/fd/0
+{% if services[1:] %}
+        and not builtin path is -v{% for service in services[1:] %} {{ service.alive[0] }}{% endfor %}
 
+{% endif %}
         or __llmenv_look
 {% else %}
         # Without /proc no builtin can ask for a process: the helper looks every few seconds.
