@@ -7,6 +7,7 @@ import re
 import shlex
 import shutil
 import subprocess
+import time
 from contextlib import suppress
 from functools import cache
 from pathlib import Path
@@ -20,6 +21,8 @@ from llmenv_hooks.pty_shell import PROMPTS as PROMPTS
 from llmenv_hooks.pty_shell import SHELLS as SHELLS
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from daemons import World
 
 
@@ -181,3 +184,11 @@ def traced(shell: Shell, world: World, prompts: int, calls: str) -> list[str]:
     tracer.terminate()
     tracer.wait()
     return log.read_text().splitlines()
+
+
+def prompts_until(shell: Shell, condition: Callable[[], object]) -> None:
+    """Press return until *condition* holds."""
+    deadline = time.monotonic() + 20
+    while not condition():
+        assert time.monotonic() < deadline, f"not within 20 s: {condition}"
+        assert shell.run() == (0, ""), "a prompt printed something"

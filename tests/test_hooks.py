@@ -29,6 +29,7 @@ from shells import (
     children,
     helpers,
     hook_text,
+    prompts_until,
     shows,
     state,
     traced,
@@ -62,14 +63,6 @@ def until(shell: Shell, seen: str) -> str:
         if seen in output:
             return output
     raise AssertionError(f"{seen!r} was never printed")
-
-
-def prompts_until(shell: Shell, condition: object) -> None:
-    """Press return until *condition* holds."""
-    deadline = time.monotonic() + 20
-    while not condition():  # type: ignore[operator]
-        assert time.monotonic() < deadline, f"not within 20 s: {condition}"
-        assert shell.run() == (0, ""), "a prompt printed something"
 
 
 @contextmanager

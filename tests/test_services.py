@@ -5,12 +5,13 @@ from __future__ import annotations
 import os
 import signal
 import sys
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from daemons import World, add, alive, wait_until
-from shells import SHELLS, STEADY, Shell, helpers, hook_text, traced
+from daemons import World, add, alive, kill, wait_until
+from shells import SHELLS, STEADY, Shell, helpers, hook_text, prompts_until, traced
 
 from llmenv_hooks import ensure
 
@@ -20,6 +21,12 @@ if TYPE_CHECKING:
 
 def listening(oracle: Path) -> bool:
     return (oracle / "listening").exists()
+
+
+def starts(oracle: Path, least: int = 1) -> list[int]:
+    """Return the pids that were started, or none while they are fewer than *least*."""
+    pids = [int(word) for word in (oracle / "starts").read_text().split()]
+    return pids if len(pids) >= least else []
 
 
 def llmenv(world: World, *words: str) -> subprocess.CompletedProcess[str]:
@@ -261,3 +268,23 @@ def test_a_steady_prompt_opens_nothing_and_looks_at_a_proof_each(world: World, n
         os.utime(world.path("proof"), (1e9, 1e9))
         calls = traced(shell, world, 3, "open,openat,openat2")
         assert len([call for call in calls if "uptime" in call]) == 3 * (name == "fish")
+
+
+@pytest.mark.parametrize("modes", ["", "close-fds"])
+@pytest.mark.parametrize("name", SHELLS)
+def test_each_service_that_died_is_back_after_the_next_prompt(
+    world: World, name: str, modes: str
+) -> None:
+    """And none is asked for while all live, those too that are known by their output alone."""
+    world.write_config()
+    more = [add(world, other, modes=modes) for other in ("second", "third")]
+    with Shell(name, world) as shell:
+        wait_until(lambda: world.proved() and all(map(listening, more)))
+        for oracle in more:
+            wait_until(lambda: not helpers(world))
+            (pid,) = starts(oracle)
+            for _ in range(3):
+                assert shell.run() == (0, "")
+            assert not helpers(world)
+            kill(pid)
+            prompts_until(shell, partial(starts, oracle, least=2))
