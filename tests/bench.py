@@ -32,7 +32,7 @@ from bench_shells import (
 )
 from daemons import ENSURE, processes_with, wait_until
 
-from llmenv_hooks import ensure
+from llmenv_hooks import ensure, render
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -194,11 +194,14 @@ def commands(places: dict[int, Place], rounds: int = 40) -> list[Row]:
     """Measure our programs while all services run, beside Python that does nothing."""
     one, *more = places.values()
     alone = [PYTHON, "-I", "-S", str(ENSURE)]
+    hooked = [PYTHON, "-I", "-S", "-c", render.RUN, str(ENSURE), "--hook"]
+    hooked += [str(one.state / "llmenv"), str(one.config)]
     argvs = {
         "python -c pass": [PYTHON, "-c", "pass"],
         "python -I -S -c pass": [PYTHON, "-I", "-S", "-c", "pass"],
         "llmenv hook zsh": ["llmenv", "hook", "zsh"],
         "llmenv-ensure": ["llmenv-ensure"],
+        "the hook's background run": hooked,
         "python -I -S ensure.py": alone,
     }
     actions = {name: partial(run_ms, argv, one.environment()) for name, argv in argvs.items()}
