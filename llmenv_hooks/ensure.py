@@ -65,7 +65,7 @@ NAME.pid        the decimal pid, for any other tool
 NAME.pid.lock   the start lock; exists while held, or until the next run sweeps it
 NAME.life       the lifetime lock and the identity record; never unlinked
 NAME.proof      a directory that the daemon holds open, in it NAME.life, a link to that file; its
-                time is when the next background pass is due
+                time is when the next deep check is due
 NAME.alive      link to /proc/PID/fd/N/NAME.life: it leads through the daemon's own NAME.proof to
                 NAME.life, and nowhere once the daemon is dead.  A link to NAME.life itself:
                 stopped on purpose, nothing to do.
@@ -109,10 +109,9 @@ DEFAULT_TIMEOUT_S = 10.0
 START_TIMEOUT_S = 60.0
 HUNG_S = 2.0  # a daemon past its start must be silent this long before it is ended
 DEEP_TIMEOUT_S = 3.0
-DEEP_EVERY_S = 55.0  # the hook asks every 60 s; a shell that asks a little early still counts
+DEEP_EVERY_S = 52.0  # the time of a terminal, with which fish compares, lags behind by up to 8 s
 LONGEST_PAUSE_S = 300.0
 LOG_BYTES = 1 << 20
-PASS_EVERY_S = 52.0  # the time of a terminal, which fish compares, lags behind by up to 8 s
 FLOOD_S = 10.0
 FORKED_S = 5.0  # for a daemon that forked, and let go of all we know it by, to bind
 RECORD_BYTES = 256
@@ -447,16 +446,25 @@ def _parsed(raw: bytes, text: str, state: str) -> dict[str, Any]:
     Raises:
         ValueError, RecursionError: it is no TOML.
     """
-    cache = os.path.join(state, CONFIG_PARSED) if state else ""
+    cache = os.path.join(state, CONFIG_PARSED) if _ours_alone(state) else ""
     kept = _kept(cache)
     if kept and kept[0] == raw:
         return kept[1]
     import tomllib
 
     table = tomllib.loads(text)
-    if os.path.isdir(state):
+    if cache:
         _keep(cache, (raw, table))
     return table
+
+
+def _ours_alone(directory: str) -> bool:
+    """True for a directory of this user's, where nobody else can write."""
+    try:
+        seen = os.lstat(directory)
+    except OSError:
+        return False
+    return stat.S_ISDIR(seen.st_mode) and seen.st_uid == os.geteuid() and not seen.st_mode & 0o022
 
 
 def _kept(path: str) -> tuple[bytes, dict[str, Any]] | None:
@@ -465,7 +473,7 @@ def _kept(path: str) -> tuple[bytes, dict[str, Any]] | None:
     try:
         fd = _open_ours(path, os.O_RDONLY)
         try:
-            crc, data = os.read(fd, 4), os.read(fd, 1 << 24)
+            crc, data = os.read(fd, 4), os.read(fd, os.fstat(fd).st_size)
         finally:
             os.close(fd)
         if crc == zlib.crc32(data).to_bytes(4, "big"):
@@ -1563,10 +1571,10 @@ def _publish(service: Service, files: Files, pid: int | None) -> int | None:
             _record(files, _identity(pid, service))
         write_pidfile_atomic(files.pid, pid)
     link, target = _proof(pid, files) or ("", "")
-    for other in {files.alive, files.output} - {link}:
-        _remove(other)
     if link:
         _link(target, link)
+    for other in {files.alive, files.output} - {link}:
+        _remove(other)
     _remove(files.fail)
     return pid
 
@@ -1576,7 +1584,7 @@ def _proof(pid: int | None, files: Files) -> tuple[str, str] | None:
     if pid is None:
         return None
     for path, _ in _descriptors(pid):
-        if _same_file(path, files.proof):
+        if _same_file(f"{path}/{files.stem}.life", files.life):
             return files.alive, f"{path}/{files.stem}.life"
     output = f"{PROC}/{pid}/fd/2"
     return (files.output, output) if _same_file(output, files.log) else None
@@ -2255,9 +2263,9 @@ def _modules_to_spawn_with() -> tuple[ModuleType, ModuleType]:
 
 
 def _spawn(
-    service: Service, argv: list[str], log: int | None, *held: int
+    service: Service, argv: list[str], log: int | None, life: int | None = None, *held: int
 ) -> subprocess.Popen[bytes]:
-    """Run *argv* detached, its output to *log*, NAME.life first of *held*; return once exec'ed.
+    """Run *argv* detached, holding *life* and *held*, its output to *log*; return once exec'ed.
 
     Raises:
         OSError: exec failed, and no process is left.
@@ -2267,7 +2275,7 @@ def _spawn(
 
     def in_the_child() -> None:
         # Before exec: from here on the process that holds the lock is also the one it names.
-        for life in held[:1]:
+        if life is not None:
             os.pwrite(life, _identity(os.getpid(), service).encode(), 0)
         for number in signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}:
             signal.signal(number, signal.SIG_DFL)
@@ -2284,7 +2292,7 @@ def _spawn(
             cwd="/" if service.bridge else service.cwd,
             env=_environment(service),
             start_new_session=True,
-            pass_fds=held,
+            pass_fds=held if life is None else (life, *held),
             preexec_fn=in_the_child,
         )
     finally:
@@ -2648,9 +2656,11 @@ def _absolute(pidfile: str) -> str:
 
 
 def entry() -> NoReturn:
-    """Run as a console script."""
+    """Run as a script, or for the prompt hook."""
     _open_standard_descriptors()
-    sys.exit(main())
+    status = main()
+    # What is left to tear down is only this process: skip the interpreter's farewell.
+    os._exit(status)
 
 
 def _report(service: Service, run: Callable[[Service], Result], switches: set[str]) -> int:
@@ -2740,7 +2750,8 @@ def _hook_pass(state: str, config: str) -> int:
             for name in os.listdir(state):
                 stem, suffix = os.path.splitext(os.path.join(state, name))
                 if suffix == ".life":
-                    _passed(Files(stem + ".pid"), seen_ns, due_ns=seen_ns)
+                    _date(stem + ".life", seen_ns)
+                    _date(stem + ".proof", seen_ns)  # fish has it to tell in each new shell
         _write_failure(complaint, str(error), "v1 .")
         return error.exit_code
     _remove(complaint)
@@ -2748,8 +2759,8 @@ def _hook_pass(state: str, config: str) -> int:
     def run(service: Service) -> int:
         files = instances(service.name, state)
         cuts = [_modified(one.old_log) for one in files]
+        deep = _deep_is_due(_ours(files).proof)
         try:
-            deep = _deep_is_due(files)
             # Long enough to see one that hangs, and to end it.
             timeout = service.start_timeout + 2 * HUNG_S
             ensure(service, state, timeout=timeout, hook=True, deep=deep)
@@ -2762,7 +2773,9 @@ def _hook_pass(state: str, config: str) -> int:
             return problem.exit_code
         finally:
             for one in files:
-                _passed(one, seen_ns, due_ns=seen_ns + int(PASS_EVERY_S * 1e9))
+                _date(one.life, seen_ns)
+            if deep:
+                _put_off_deep_check(_ours(files).proof)
         for one, cut_before in zip(files, cuts, strict=True):
             if _modified(one.old_log) != cut_before:
                 _stay_while_flooded(one)
@@ -2771,18 +2784,31 @@ def _hook_pass(state: str, config: str) -> int:
     return _each(known.kept_alive, run)
 
 
-def _deep_is_due(files: list[Files]) -> bool:
-    passed = [time.time() - os.stat(f.life).st_mtime for f in files if os.path.exists(f.life)]
-    return not passed or not 0 <= min(passed) < DEEP_EVERY_S
+def _ours(files: list[Files]) -> Files:
+    """Return by which of the `instances` *files* this realm's daemon lives, or would."""
+    shared, suffixed = files
+    return suffixed if os.path.lexists(suffixed.life) and _alive_here(suffixed) else shared
 
 
-def _passed(files: Files, seen_ns: int, due_ns: int) -> None:
-    """Note for shells when the service was looked at, and when that is due again."""
-    for path, time_ns in ((files.life, seen_ns), (files.proof, due_ns)):
-        try:
-            os.utime(path, ns=(time_ns, time_ns))
-        except OSError:
-            continue
+def _deep_is_due(proof: str) -> bool:
+    due = _modified(proof)
+    return due is None or not 0 < due - time.time_ns() <= DEEP_EVERY_S * 1e9
+
+
+def _put_off_deep_check(proof: str) -> None:
+    try:
+        if not os.path.lexists(proof):  # whom we adopted holds none
+            os.mkdir(proof, 0o700)
+    except OSError:
+        return
+    _date(proof, time.time_ns() + int(DEEP_EVERY_S * 1e9))
+
+
+def _date(path: str, time_ns: int) -> None:
+    try:
+        os.utime(path, ns=(time_ns, time_ns))
+    except OSError:
+        return
 
 
 def detach() -> None:
@@ -2807,7 +2833,4 @@ def _open_standard_descriptors() -> None:
 
 
 if __name__ == "__main__":
-    _open_standard_descriptors()
-    status = main()
-    # What is left to tear down is only this process: skip the interpreter's farewell.
-    os._exit(status)
+    entry()

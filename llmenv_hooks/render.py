@@ -130,7 +130,8 @@ def static(shell: str, path: str, state: str, config: str) -> str:
 def sources(shell: str, config: str) -> list[str]:
     """Return the files that make a rendering of *shell*'s hook old when they change."""
     names = (f"{kind}.{shell}" for kind in ("hook", "static"))
-    return [config, _ensure_path(), *(os.path.join(templates(), name) for name in names)]
+    code = [_ensure_path(), os.path.abspath(__file__)]
+    return [config, *code, *(os.path.join(templates(), name) for name in names)]
 
 
 def _metadata() -> list[str]:

@@ -33,7 +33,7 @@ def test_no_system_call_is_a_bad_moment(
     assert sum(wrong is not None for wrong in found.values()) >= 0.8 * len(experiments) > 20
 
 
-UNLOCKED = ("pass_fds=held", "pass_fds=held[1:]")
+UNLOCKED = ("else (life, *held)", "else held")
 UNNAMED = ("os.pwrite(life, _identity(os.getpid(), service).encode(), 0)", "pass")
 ENDLESS = ("time.sleep(0.02)", "time.sleep(3600)")
 

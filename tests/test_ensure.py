@@ -723,12 +723,14 @@ def test_case_64_a_directory_that_others_can_read_is_closed(world: World) -> Non
     assert stat.S_IMODE(world.state.stat().st_mode) == 0o700
 
 
-@pytest.mark.parametrize("made", [".", ".local", ".local/state"])
+@pytest.mark.parametrize("made", [".", ".local", ".local/state", ".local/state/llmenv"])
 def test_case_65_sudo_with_a_kept_home_leaves_nothing_of_roots(world: World, made: str) -> None:
     need_root()
     for name in ("XDG_STATE_HOME", "XDG_CONFIG_HOME"):
         world.env.pop(name)
     (world.home / made).mkdir(parents=True, exist_ok=True)
+    (world.home / ".config" / "llmenv").mkdir(parents=True)
+    (world.home / ".config" / "llmenv" / "config.toml").write_text("[services]\n")
     for path in (world.home, *world.home.rglob("*")):
         os.chown(path, 65534, 65534)
     before = sorted(world.home.rglob("*"))
@@ -1188,6 +1190,33 @@ def test_deep_restarts_a_bridge_whose_child_is_gone(world: World) -> None:
     assert (done.returncode, done.stderr) == (0, "")
     assert world.check(starts=2) != old
     assert not alive(old)
+
+
+def test_passes_in_between_put_off_no_deep_check(world: World) -> None:
+    """As the prompts of several shells send them, each by a clock of its own."""
+    bridge(world)
+    world.config.write_text(
+        f"[services.stub]\ncommand = ['sleep', '1000']\nbind = '{world.bind}'\n"
+    )
+    assert world.run(world.hook_argv()).returncode == 0
+    old = world.check()
+    world.tell("answer", GONE)
+    for starts in (1, 2):
+        for path in (world.path("life"), world.path("proof")):
+            then = path.stat().st_mtime - 30
+            os.utime(path, (then, then))
+        assert world.run(world.hook_argv()).returncode == 0
+        world.check(starts=starts)
+    assert not alive(old)
+
+
+def test_a_config_of_the_future_puts_off_no_deep_check(world: World) -> None:
+    world.write_config()
+    os.utime(world.config, (time.time() + 1e7,) * 2)
+    assert world.run(world.hook_argv()).returncode == 0
+    world.check()
+    assert world.path("life").stat().st_mtime_ns > world.config.stat().st_mtime_ns
+    assert 0 < world.path("proof").stat().st_mtime - time.time() <= 60
 
 
 @pytest.mark.parametrize("text", ["", "<html>", "[]", "null", '{"result": {}}', '{"jsonrpc": "1"}'])

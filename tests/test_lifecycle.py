@@ -700,6 +700,15 @@ def test_a_directory_of_proof_that_was_removed_is_done_without(world: World) -> 
     world.check(starts=2)
 
 
+def test_a_link_in_the_directory_of_proof_that_was_removed_is_done_without(world: World) -> None:
+    pid = world.up()
+    (world.path("proof") / "stub.life").unlink()
+    for _ in range(2):
+        assert world.ensure().stdout == f"stub already-running pid={pid}\n"
+        assert os.readlink(world.path("output")) == f"/proc/{pid}/fd/2"
+        world.check()
+
+
 def test_case_28_a_suspended_daemon_is_not_started_twice(world: World) -> None:
     pid = world.up()
     os.kill(pid, signal.SIGSTOP)
