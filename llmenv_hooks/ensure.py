@@ -264,7 +264,12 @@ def _moved_to(life: str) -> str | None:
         seen = os.stat(directory)
     except OSError:
         return None
-    return directory if seen.st_uid == os.geteuid() and not seen.st_mode & 0o022 else None
+    return directory if only_ours(seen) else None
+
+
+def only_ours(seen: os.stat_result) -> bool:
+    """True for what is this user's, and nobody else can write to."""
+    return seen.st_uid == os.geteuid() and not seen.st_mode & 0o022
 
 
 def _target(path: str) -> str | None:
@@ -464,7 +469,7 @@ def _ours_alone(directory: str) -> bool:
         seen = os.lstat(directory)
     except OSError:
         return False
-    return stat.S_ISDIR(seen.st_mode) and seen.st_uid == os.geteuid() and not seen.st_mode & 0o022
+    return stat.S_ISDIR(seen.st_mode) and only_ours(seen)
 
 
 def _kept(path: str) -> tuple[bytes, dict[str, Any]] | None:
@@ -1432,9 +1437,10 @@ def look(service: Service, files: Files) -> Sight:
     """
     held = _life_held(files)
     record = read_record(files.life)
-    if held and record and record.realm[:2] != realm()[:2] and _holders(files.life):
-        record = None  # somebody put it back: who holds the lock is a process of this very realm
     lives = record.lives() if record else False
+    put_back = record and lives is None and record.realm[:2] != realm()[:2]
+    if held and put_back and _holders(files.life):
+        record, lives = None, False  # who holds the lock is a process of this very realm
     if held or lives:
         if record and lives and record.digest != service.digest:
             return Sight("changed", record.pid, detail=record.bind)

@@ -279,7 +279,7 @@ def _cache_path(shell: str) -> str | None:
 
 def _only_ours(seen: os.stat_result) -> bool:
     kind = stat.S_ISREG(seen.st_mode) or stat.S_ISDIR(seen.st_mode)
-    return kind and seen.st_uid == os.geteuid() and not seen.st_mode & 0o022
+    return kind and ensure.only_ours(seen)
 
 
 def _read(path: str) -> bytes | None:

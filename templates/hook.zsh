@@ -14,8 +14,8 @@ if [[ -o interactive && -z ${LLMENV_DISABLE-} ]]; then
     # At each prompt: one condition while all is well. The clock counts from the last start of the
     # helper, and both ways, for those who set SECONDS to time something. The link leads to the time
     # of the last look, by way of what the daemon holds open, and nowhere once it is dead; one that
-    # holds only its log is known by that. To zsh nothing is newer than a config that is not there,
-    # as it is to bash and fish. zsh itself keeps $?, $pipestatus and $_ around it.
+    # holds only its log is known by that. Where there is no config, zsh, unlike bash and fish, takes
+    # nothing for newer. zsh itself keeps $?, $pipestatus and $_ around it.
     __llmenv_hook() {
         {%+ if not proc %}{ {% endif %}[[ ${SECONDS:-0}-__llmenv_asked -lt {{ interval }} && ${SECONDS:-0}-__llmenv_asked -gt -{{ interval }}{% if not proc %} && ({{ services[0].life }} -nt {{ config }} || ! -e {{ config }}) ]]{% endif %}{% for service in services %} &&
             {%+ if not proc %}__llmenv_lives {{ service.pid }} {{ service.alive[0] }} {{ service.life }}{% else %}({% if loop.first %}{{ service.alive[0] }} -nt {{ config }} || ({{ service.life }} -nt {{ config }} || ! -e {{ config }}) && ({% endif %}{% for link in service.alive %}-e {{ link }} || {% endfor %}{% for link, log in service.outputs %}{{ link }} -ef {{ log }}{% if not loop.last %} || {% endif %}{% endfor %}){% if loop.first %}){% endif %}{% endif %}{% endfor %}{% if proc %} ]]{% else %}; }{% endif %} || __llmenv_wake
