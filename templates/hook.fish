@@ -13,7 +13,7 @@ if status is-interactive; and test -z "$LLMENV_DISABLE"
         # The first link leads to the time of the last look, by way of what the daemon holds open, and
         # nowhere once it is dead. The terminal, written to for this prompt, is the clock that
         # costs least. One test is faster than several.
-        builtin test {{ services[0].alive[0] }} -nt {{ config }} -a {{ services[0].proof }} -nt /proc/self/fd/0
+        builtin test {{ services[0].alive[0] }} -nt {{ config }} -a {{ services[0].proof }} -nt $__llmenv_terminal
 {% if services[1:] %}
         and not builtin path is -v{% for service in services[1:] %} {{ service.alive[0] }}{% endfor %}
 
@@ -87,5 +87,11 @@ if status is-interactive; and test -z "$LLMENV_DISABLE"
     set -g __llmenv_due 0
     set -g __llmenv_next 0
     set -g __llmenv_told
+{% if proc %}
+    # By its name, unless that is another file's here: by its descriptor a look takes longer.
+    set -g __llmenv_terminal (builtin path resolve /proc/self/fd/0)
+    builtin test "$__llmenv_terminal" -ef /proc/self/fd/0
+    or set -g __llmenv_terminal /proc/self/fd/0
+{% endif %}
 {% endif %}
 end

@@ -12,15 +12,26 @@ if [[ -o interactive && -z ${LLMENV_DISABLE-} ]]; then
 {% if services %}
 
     # At each prompt: one condition while all is well. The clock counts from the last start of the
-    # helper, and both ways, for those who set SECONDS to time something. The link leads to the time
-    # of the last look, by way of what the daemon holds open, and nowhere once it is dead; one that
-    # holds only its log is known by that. Where there is no config, zsh, unlike bash and fish, takes
-    # nothing for newer. zsh itself keeps $?, $pipestatus and $_ around it.
+    # helper, and both ways, for those who set SECONDS to time something. zsh itself keeps $?,
+    # $pipestatus and $_ around it.
+{% if proc %}
+    # The link leads to the time of the last look, by way of what the daemon holds open, and nowhere
+    # once it is dead.
     __llmenv_hook() {
-        {%+ if not proc %}{ {% endif %}[[ ${SECONDS:-0}-__llmenv_asked -lt {{ interval }} && ${SECONDS:-0}-__llmenv_asked -gt -{{ interval }}{% if not proc %} && ({{ services[0].life }} -nt {{ config }} || ! -e {{ config }}) ]]{% endif %}{% for service in services %} &&
-            {%+ if not proc %}__llmenv_lives {{ service.pid }} {{ service.alive[0] }} {{ service.life }}{% else %}({% if loop.first %}{{ service.alive[0] }} -nt {{ config }} || ({{ service.life }} -nt {{ config }} || ! -e {{ config }}) && ({% endif %}{% for link in service.alive %}-e {{ link }} || {% endfor %}{% for link, log in service.outputs %}{{ link }} -ef {{ log }}{% if not loop.last %} || {% endif %}{% endfor %}){% if loop.first %}){% endif %}{% endif %}{% endfor %}{% if proc %} ]]{% else %}; }{% endif %} || __llmenv_wake
+        [[ SECONDS-__llmenv_asked -lt {{ interval }} && SECONDS-__llmenv_asked -gt -{{ interval }} && {{ services[0].alive[0] }} -nt {{ config }}{% for service in services[1:] %} && -e {{ service.alive[0] }}{% endfor %} ]] || __llmenv_look
     }
-{% if not proc %}
+
+    # All of the look: also for a daemon that holds only its log, or has this host's own files. To
+    # zsh, unlike bash and fish, nothing is newer than a config that is not there.
+    __llmenv_look() {
+        [[ SECONDS-__llmenv_asked -lt {{ interval }} && SECONDS-__llmenv_asked -gt -{{ interval }} && ({{ services[0].life }} -nt {{ config }} || ! -e {{ config }}){% for service in services %} &&
+            ({% for link in service.alive %}-e {{ link }} || {% endfor %}{% for link, log in service.outputs %}{{ link }} -ef {{ log }}{% if not loop.last %} || {% endif %}{% endfor %}){% endfor %} ]] || __llmenv_wake
+    }
+{% else %}
+    __llmenv_hook() {
+        { [[ SECONDS-__llmenv_asked -lt {{ interval }} && SECONDS-__llmenv_asked -gt -{{ interval }} && ({{ services[0].life }} -nt {{ config }} || ! -e {{ config }}) ]]{% for service in services %} &&
+            __llmenv_lives {{ service.pid }} {{ service.alive[0] }} {{ service.life }}{% endfor %}; } || __llmenv_wake
+    }
 
     # Without /proc: is the pid in file $1 alive, or the service stopped on purpose ($2 is $3)?
     __llmenv_lives() {

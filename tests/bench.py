@@ -44,7 +44,8 @@ BIN = Path(sys.executable).parent
 SHELLS = ("bash", "zsh", "fish")
 SERVICES = (1, 10, 100)
 CROWDS = (1, 10, 50)
-WARM_UP = 4
+WARM_UP = 2
+IN_A_ROUND = 3
 IN_A_ROW = 6
 # How each shell gets ready for its parts, and does one a thousand times.
 LOOPS = {
@@ -73,16 +74,14 @@ PARTS = {
     "zsh": {
         "an empty loop": ":",
         "an empty function": "f",
-        "the clock": (
-            "[[ ${{SECONDS:-0}}-__llmenv_asked -lt 60 && ${{SECONDS:-0}}-__llmenv_asked -gt -60 ]]"
-        ),
+        "the clock": "[[ SECONDS-__llmenv_asked -lt 60 && SECONDS-__llmenv_asked -gt -60 ]]",
         PROOF: "[[ {alive} -nt {config} ]]",
         "the whole hook": "__llmenv_hook",
     },
     "fish": {
         "an empty loop": "true",
         "an empty function": "f",
-        "the clock": "builtin test {proof} -nt /proc/self/fd/0",
+        "the clock": "builtin test {proof} -nt $__llmenv_terminal",
         PROOF: "builtin test {alive} -nt {config}",
         "the whole hook": "__llmenv_hook",
     },
@@ -119,39 +118,55 @@ def run_ms(argv: list[str], environment: dict[str, str]) -> float:
 # --- what is measured -----------------------------------------------------------------------------
 
 
-def prompts(shell: str, places: dict[int, Place], rounds: int = 80) -> tuple[list[Row], list[str]]:
+def prompts(shell: str, places: dict[int, Place], rounds: int = 60) -> tuple[list[Row], list[str]]:
     """Measure an empty line to the next prompt, with each hook; and say what disturbed it.
 
-    Each round takes a few prompts of each hook in a row.  The first of them is told apart: the
-    processes that the others' hooks made have filled the processor's caches with their own.
+    Each round has shells of its own: where the memory of one happens to lie is worth 20 us, for as
+    long as it lives.  In it each hook has a few prompts in a row, three times.  The first of them
+    is told apart: the others' processes have filled the processor's caches with their own.
     """
     one, *more = places.values()
     variants = {"nothing": (one, "nothing"), "llmenv": (one, "llmenv")}
     variants |= {f"llmenv, {place.services} services": (place, "llmenv") for place in more}
     variants |= {name: (one, name) for name in present_peers()}
-    terminals: dict[str, Terminal] = {}
-    try:
-        for name, (place, variant) in variants.items():
-            terminals[name] = Terminal(shell, place, variant)
-            terminals[name].settle()
-        timers = {name: partial(in_a_row, terminal) for name, terminal in terminals.items()}
-        interleaved(timers, WARM_UP)  # the first prompts start the helper in the background
-        for place in places.values():
-            place.check()
+    took: dict[str, list[list[float]]] = {name: [] for name in variants}
+    disturbed = 0
+    for _ in range(rounds):
         for _ in range(3):  # until no helper runs meanwhile, as one does once a minute
-            due = [terminal.due() for terminal in terminals.values()]
-            took = interleaved(timers, rounds)
-            disturbed = due != [terminal.due() for terminal in terminals.values()]
-            if not disturbed:
+            more_took, quiet = prompts_of_new_shells(shell, variants)
+            if quiet:
                 break
-    finally:
-        for terminal in terminals.values():
-            terminal.close()
-    notes = [f"a helper ran while the prompts of {shell} were measured"] if disturbed else []
+        disturbed += not quiet
+        for name, figures in more_took.items():
+            took[name] += figures
+    for place in places.values():
+        place.check()
+    notes = [f"helpers ran in {disturbed} rounds of {shell}'s prompts"] if disturbed else []
     later = {name: [one for row in all_rows for one in row[1:]] for name, all_rows in took.items()}
     first = {name: [row[0] for row in all_rows] for name, all_rows in took.items()}
     table = rows("prompts", shell, later, base="nothing", added_by="llmenv")
     return table + rows("prompts, first", shell, first, base="nothing", added_by="llmenv"), notes
+
+
+def prompts_of_new_shells(
+    shell: str, variants: Mapping[str, tuple[Place, str]]
+) -> tuple[dict[str, list[list[float]]], bool]:
+    """Return what prompts took, for each variant, in rows; and if no helper ran meanwhile."""
+    terminals: dict[str, Terminal] = {}
+    try:
+        for name, (place, variant) in variants.items():
+            terminals[name] = Terminal(shell, place, variant)
+            terminals[name].due()
+        timers = {name: partial(in_a_row, terminal) for name, terminal in terminals.items()}
+        interleaved(timers, WARM_UP)  # the first prompts start the helper in the background
+        for place, _ in variants.values():
+            place.quiet()
+        due = [terminal.due() for terminal in terminals.values()]
+        took = interleaved(timers, IN_A_ROUND)
+        return took, due == [terminal.due() for terminal in terminals.values()]
+    finally:
+        for terminal in terminals.values():
+            terminal.close()
 
 
 def in_a_row(terminal: Terminal) -> list[float]:

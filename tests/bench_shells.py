@@ -186,17 +186,19 @@ class Terminal:
     def prompted(self) -> None:
         """Return once a prompt's mark has come."""
         while MARK not in self.seen:
-            if not select.select([self.fd], [], [], 60)[0]:
-                raise SystemExit(f"bench: no prompt in 60 s; last seen: {self.seen[-200:]!r}")
-            self.seen += os.read(self.fd, 65536)
+            self.more()
 
-    def settle(self) -> str:
-        """Wait for a prompt and for what fish still draws after its mark; return what came."""
-        self.prompted()
+    def more(self) -> None:
+        """Wait for output."""
+        if not select.select([self.fd], [], [], 60)[0]:
+            raise SystemExit(f"bench: no prompt in 60 s; last seen: {self.seen[-200:]!r}")
+        self.seen += os.read(self.fd, 65536)
+
+    def settle(self) -> None:
+        """Wait for what fish still draws after its mark, and forget what came."""
         while select.select([self.fd], [], [], 0.002)[0]:
-            self.seen += os.read(self.fd, 65536)
-        said, self.seen = self.seen, b""
-        return said.decode()
+            self.more()
+        self.seen = b""
 
     def time(self) -> float:
         """Return the milliseconds from an empty line to the next prompt's mark."""
@@ -207,10 +209,14 @@ class Terminal:
         self.settle()
         return took * 1e3
 
-    def due(self) -> list[str]:
+    def due(self) -> str:
         """Return when the hook will next start the helper: it is put off by each start."""
-        os.write(self.fd, b"echo due=$__llmenv_due$__llmenv_asked\n")
-        return re.findall(r"due=([-\d.]+)", self.settle())
+        # What a shell says of a command may hold prompts too; only what it prints has the figures.
+        os.write(self.fd, b'echo "due=,$__llmenv_due$__llmenv_asked,"\n')
+        while not (found := re.search(rb"due=,([-\d.]*),.*" + MARK, self.seen, re.DOTALL)):
+            self.more()
+        self.settle()
+        return found[1].decode()
 
     def close(self) -> None:
         os.kill(self.pid, signal.SIGKILL)

@@ -11,6 +11,8 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
+import shutil
 import signal
 import sys
 import time
@@ -1000,6 +1002,7 @@ SETTINGS = {
         "alias -g p=q -- -r=-x -ef=-nt -o=bad 0=1 2=1 then=bad zsh=bad emulate=bad '[['=bad",
         "SECONDS=999999",
         "unset SECONDS",
+        "setopt no_unset; unset SECONDS",
         "emulate ksh; setopt prompt_subst",
         "setopt ignore_braces",
         "setopt print_exit_value",
@@ -1031,7 +1034,7 @@ SETTINGS = {
 # As if two seconds had passed since this shell last started the helper.
 AT_ONCE = {
     "bash": "__llmenv_asked=$((SECONDS - 2))",
-    "zsh": "__llmenv_asked=$((SECONDS - 2))",
+    "zsh": "__llmenv_asked=$((${SECONDS:-0} - 2))",
     "fish": "set -g __llmenv_next 0",
 }
 # As if it were time to ask the helper, where nothing tells that the daemon is dead.
@@ -1088,6 +1091,26 @@ def test_it_works_under_any_setting(
         world.path("fail").write_text("stub: 1 reason /\nv1 data .\n")
         assert shell.run(DUE.get(name, ""))[1].splitlines() == ["llmenv: stub: 1 reason /"]
         assert shell.run(DUE.get(name, "")) == (0, "")
+
+
+@pytest.mark.parametrize("named", [True, False])
+def test_fish_knows_its_terminal(world: World, helper: Path, named: bool) -> None:
+    """By its name, unless that is another file's in this mount namespace."""
+    text = hook_text(world, "fish", proc=True, helper=helper)
+    environment = {}
+    if not named:
+        hide = "mount -t tmpfs none /dev/pts && touch $(readlink /proc/self/fd/0) && exec"
+        unshare = shlex.join(world.unshare("-m"))
+        program = world.root / "elsewhere" / "fish"
+        program.parent.mkdir()
+        program.write_text(
+            f'#!/bin/sh\nexec {unshare} sh -c \'{hide} {shutil.which("fish")} "$@"\' sh "$@"\n'
+        )
+        program.chmod(0o755)
+        environment["PATH"] = f"{program.parent}:{world.env['PATH']}"
+    with Shell("fish", world, hook=text, environment=environment) as shell:
+        name = str(Path(f"/proc/{shell.pid}/fd/0").readlink())
+        assert shows(shell, "__llmenv_terminal") == (name if named else "/proc/self/fd/0")
 
 
 @pytest.mark.parametrize("function", ["string", "read", "test"])
