@@ -1941,16 +1941,7 @@ def make_directory(path: str) -> None:
     Raises:
         Problem: it cannot be made, or somebody else could write there.
     """
-    above = path
-    while not os.path.lexists(above):
-        above = os.path.dirname(above)
-    owner = os.lstat(above).st_uid
-    if above != path and os.geteuid() == 0 != owner:
-        # Root in a user's home, as by sudo: a directory of root's would lock the user out.
-        raise Problem(
-            f"{printable(above)} belongs to user {_user(owner)}, not to you;"
-            " run this as that user, or set HOME"
-        )
+    _refuse_anothers(path)
     try:
         with _PRIVATE:  # what is made above *path* has its mode from the umask alone
             os.makedirs(path, 0o700, exist_ok=True)
@@ -1960,17 +1951,28 @@ def make_directory(path: str) -> None:
         raise Problem(f"cannot use the directory {printable(path)}: {what}") from None
     try:
         seen = os.fstat(fd)
-        if seen.st_uid != os.geteuid():
-            raise Problem(
-                f"{printable(path)} belongs to user {_user(seen.st_uid)}, not to you;"
-                " run this as that user, or set HOME"
-            )
         if seen.st_mode & 0o022:
             raise Problem(f"others can write to {printable(path)}; run: chmod 700 {path!r}")
         if seen.st_mode & 0o077 and os.path.basename(path) == "llmenv":
             os.fchmod(fd, 0o700)
     finally:
         os.close(fd)
+
+
+def _refuse_anothers(path: str) -> None:
+    """Raise Problem when *path* is another user's, or root would make it in another's directory.
+
+    That is root in a user's home, as by sudo: what root leaves there locks the user out.
+    """
+    above = path
+    while not os.path.lexists(above):
+        above = os.path.dirname(above)
+    owner = os.lstat(above).st_uid
+    if owner != os.geteuid() and (above == path or os.geteuid() == 0):
+        raise Problem(
+            f"{printable(above)} belongs to user {_user(owner)}, not to you;"
+            " run this as that user, or set HOME"
+        )
 
 
 class _Again(Exception):
@@ -2742,6 +2744,7 @@ def _each(services: list[Service], work: Callable[[Service], int]) -> int:
 def _hook_pass(state: str, config: str) -> int:
     """What the prompt hook starts in the background: all services, nobody to wait for it."""
     detach()
+    _refuse_anothers(state)
     # Shells compare the config with it, and the next pass the time of this one: from before the
     # config was read, so that no later change of it goes unseen, but after that of the config,
     # which a wrong clock may have dated in the future. A file's clock lags a little behind ours.

@@ -729,12 +729,15 @@ def test_case_65_sudo_with_a_kept_home_leaves_nothing_of_roots(world: World, mad
     for name in ("XDG_STATE_HOME", "XDG_CONFIG_HOME"):
         world.env.pop(name)
     (world.home / made).mkdir(parents=True, exist_ok=True)
-    (world.home / ".config" / "llmenv").mkdir(parents=True)
-    (world.home / ".config" / "llmenv" / "config.toml").write_text("[services]\n")
+    config = world.home / ".config" / "llmenv" / "config.toml"
+    config.parent.mkdir(parents=True)
+    config.write_text('[services.stub]\ncommand = ["true"]\n')
     for path in (world.home, *world.home.rglob("*")):
         os.chown(path, 65534, 65534)
     before = sorted(world.home.rglob("*"))
     one_line(world.ensure(), 1, "belongs to user nobody")
+    hooked = world.bare("--hook", str(world.home / ".local/state/llmenv"), str(config))
+    assert world.run(hooked).returncode == 1
     assert sorted(world.home.rglob("*")) == before
     assert world.told("starts") == []
 
