@@ -78,13 +78,21 @@ def check(
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, _leave)  # what was started is ended on the way out
     rows = []
-    for shell in dict.fromkeys(shells or render.QUOTE):
-        for row in _rows(render.checked(shell), golden, update, allow_missing):
+    known = [render.checked(shell) for shell in dict.fromkeys(shells or render.QUOTE)]
+    try:
+        ensure.load_config()
+    except ensure.UsageError as error:
+        if os.environ.get("GITHUB_ACTIONS") == "true":
+            _annotate("llmenv check", str(error), ensure.config_path())
+        raise
+    for shell in known:
+        for row in _rows(shell, golden, update, allow_missing):
             rows.append(row)
             if not as_json:
                 _print_row(row)
             if row.result == "failed" and os.environ.get("GITHUB_ACTIONS") == "true":
-                _annotate(row, _golden_path(shell, golden))
+                title = f"llmenv check {row.shell}: {row.check}"
+                _annotate(title, row.detail, _golden_path(shell, golden))
     if as_json:
         print(json.dumps([row._asdict() for row in rows], indent=2))
     if any(row.result == "failed" for row in rows):
@@ -101,18 +109,18 @@ def _print_row(row: Row) -> None:
         print("         " + ensure.printable(line, 10_000), flush=True)
 
 
-def _annotate(row: Row, path: str) -> None:
+def _annotate(title: str, detail: str, path: str) -> None:
     """Tell GitHub Actions, which reads its commands from both streams; stdout may be JSON."""
 
     def escaped(text: str, more: str = "") -> str:
         return "".join(f"%{ord(c):02X}" if c in "%\r\n" + more else c for c in text)
 
-    title = escaped(f"llmenv check {row.shell}: {row.check}", ":,")
     where = escaped(path, ":,")
     # The first line that a diff changes: where its first hunk begins, and past the context.
-    if hunk := re.search(r"^@@ -(\d+).*\n((?: .*\n)*)", row.detail, re.M):
+    if hunk := re.search(r"^@@ -(\d+).*\n((?: .*\n)*)", detail, re.M):
         where += f",line={int(hunk[1]) + hunk[2].count(chr(10))}"
-    print(f"::error file={where},title={title}::{escaped(row.detail)}", file=sys.stderr)
+    said = f"::error file={where},title={escaped(title, ':,')}::{escaped(detail)}"
+    print(said, file=sys.stderr)
 
 
 def _rows(shell: str, golden: str | None, update: bool, allow_missing: bool) -> Iterator[Row]:
@@ -144,12 +152,16 @@ def _golden_path(shell: str, golden: str | None) -> str:
 def _golden_row(shell: str, golden: str | None, update: bool) -> Row:
     path = _golden_path(shell, golden)
     what = f"golden file {path}"
-    old, new = userfile.load(path), os.fsencode(render.golden(shell))
-    if old == new:
-        return Row(shell, what, "ok")
-    if update:
-        userfile.replace(path, old, new)
-        return Row(shell, what, "written")
+    new = os.fsencode(render.golden(shell))
+    try:
+        old = userfile.load(path)
+        if old == new:
+            return Row(shell, what, "ok")
+        if update:
+            userfile.replace(path, old, new)
+            return Row(shell, what, "written")
+    except ensure.Problem as problem:
+        return Row(shell, what, "failed", str(problem))
     if old is None:
         result = "not run" if golden is None else "failed"
         return Row(shell, what, result, "not there; llmenv check --update writes it")
@@ -175,11 +187,17 @@ def read(shell: str, code: str) -> Iterator[tuple[str, str | None]]:
 
 
 def _complaint(argv: list[str]) -> str:
-    done = subprocess.run(
-        argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
-    )
+    done = _output(argv, subprocess.STDOUT)
+    if done.returncode and argv[0] == "fish_indent":  # which names the file, and no line of it
+        *_, file = argv
+        wanted = _output(["fish_indent", file], subprocess.DEVNULL).stdout
+        return userfile.diff(os.path.basename(file), Path(file).read_bytes(), wanted)
     said = done.stdout.decode(errors="replace")
     return said or (f"exit status {done.returncode}" if done.returncode else "")
+
+
+def _output(argv: list[str], errors: int) -> subprocess.CompletedProcess[bytes]:
+    return subprocess.run(argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=errors)
 
 
 # --- what it does -----------------------------------------------------------------------------
@@ -202,17 +220,25 @@ socket.create_connection(("127.0.0.1", int(sys.argv[2]))).recv(1)
 
 
 def _behaviour(shell: str) -> Iterator[Row]:
-    """Use the hook in an interactive *shell*; yield a row for each thing that it should do."""
+    """Use the hook in an interactive *shell*; yield a row for each thing that it should do.
+
+    It has the user's services, by their names, with daemons that are harmless.
+    """
     try:
-        from llmenv_hooks.pty_shell import PROMPTS, ExceptionPexpect, Shell
+        from llmenv_hooks import pty_shell
     except ImportError:
         install = "python3 -m pip install 'llmenv-hooks[check]'"
         yield Row(shell, "pexpect", "failed", f"no pexpect to drive a shell with; {install}")
         return
+    names = [service.name for service in ensure.load_config().kept_alive]
+    if not names:
+        nothing = f"{ensure.printable(ensure.config_path())} has no service to keep alive"
+        yield from (Row(shell, what, "not run", nothing) for what in _DOES)
+        return
 
     with _home() as home, socket.create_server(("127.0.0.1", 0)) as alive:
-        environment = _settle(home, alive.getsockname()[1])
-        rc = _hook(shell, environment) + PROMPTS[shell] + _LATER.get(shell, "")
+        environment = _settle(home, names, alive.getsockname()[1])
+        rc = _hook(shell, environment) + pty_shell.PROMPTS[shell] + _LATER.get(shell, "")
         state = home / "state" / "llmenv"
         transcript = io.StringIO()
         left = list(_DOES)
@@ -222,18 +248,22 @@ def _behaviour(shell: str) -> Iterator[Row]:
             return _row(shell, left.pop(0), seen)
 
         try:
-            with Shell(shell, home, rc, environment, transcript=transcript) as session:
+            with pty_shell.Shell(shell, home, rc, environment, transcript=transcript) as session:
                 answers = [(3, session.startup.strip())]
-                first = _await_pid(state)
+
+                def ask() -> None:
+                    answers.append(session.run(_FAIL_3[shell]))
+
+                first = {name: _await_pid(state, name) for name in names}
                 yield row("")
-                answers.append(session.run(_FAIL_3[shell]))
-                os.kill(first, signal.SIGKILL)
-                answers.append(session.run(_FAIL_3[shell]))
-                _await_pid(state, first, lambda: answers.append(session.run(_FAIL_3[shell])))
+                ask()
+                for name, pid in first.items():
+                    os.kill(pid, signal.SIGKILL)
+                    _await_pid(state, name, pid, ask)
                 yield row("")
-        except (ExceptionPexpect, TimeoutError, ProcessLookupError) as error:
+        except (pty_shell.NoPrompt, TimeoutError, ProcessLookupError) as error:
             failed = row(str(error))
-            files = [*state.glob("stub.fail"), *state.glob("stub.log")]
+            files = [*state.glob("*.fail"), *state.glob("*.log")]
             logs = "".join(f"\n--- {file.name}\n{file.read_text()}" for file in files)
             yield failed._replace(detail=failed.detail + logs)
             for what in left:
@@ -244,21 +274,22 @@ def _behaviour(shell: str) -> Iterator[Row]:
         yield row("\n".join({said: None for _, said in answers if said}))
 
 
-def _settle(home: Path, alive: int) -> dict[str, str]:
-    """Put a config with one harmless service into *home*; return the environment to use it in.
+def _settle(home: Path, names: list[str], alive: int) -> dict[str, str]:
+    """Put a config with harmless services into *home*; return the environment to use it in.
 
-    The service runs as long as somebody listens on the port *alive*.
+    They run as long as somebody listens on the port *alive*.
     """
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        port = str(sock.getsockname()[1])
-    command = [sys.executable, "-I", "-S", "-c", _DAEMON, port, str(alive)]
-    command += [str(home)]  # by that word it is found again
     config = home / "config.toml"
-    words = ", ".join(map(json.dumps, command))
-    config.write_text(
-        f'[services.stub]\ncommand = [{words}]\nbind = "127.0.0.1:{port}"\nbridge = false\n'
-    )
+    with contextlib.ExitStack() as stack:  # all at once, so that no two have the same port
+        for name in names:
+            sock = stack.enter_context(socket.create_server(("127.0.0.1", 0)))
+            port = str(sock.getsockname()[1])
+            command = [sys.executable, "-I", "-S", "-c", _DAEMON, port, str(alive)]
+            command += [str(home)]  # by that word it is found again
+            words = ", ".join(map(json.dumps, command))
+            with config.open("a") as file:
+                file.write(f"[services.{name}]\ncommand = [{words}]\n")
+                file.write(f'bind = "127.0.0.1:{port}"\nbridge = false\n')
     places = ("state", "config", "cache", "data", "runtime")
     return {
         "HOME": str(home),
@@ -277,21 +308,23 @@ def _hook(shell: str, environment: dict[str, str]) -> str:
     return os.fsdecode(done.stdout)
 
 
-def _await_pid(state: Path, old: int | None = None, ask: Callable[[], object] = int) -> int:
-    """Return the pid that is published, other than *old*; *ask* is called until there is one.
+def _await_pid(
+    state: Path, name: str, old: int | None = None, ask: Callable[[], object] = int
+) -> int:
+    """Return the pid of *name* that is published, not *old*; *ask* is called until there is one.
 
     Raises:
         TimeoutError: there is none for 20 s.
     """
     end = time.monotonic() + DEADLINE_S
     while time.monotonic() < end:
+        ask()
         with contextlib.suppress(FileNotFoundError, ValueError):
-            pid = int((state / "stub.pid").read_text())
+            pid = int((state / f"{name}.pid").read_text())
             if pid != old:
                 return pid
-        ask()
-        time.sleep(0.02)
-    raise TimeoutError(f"no {'new ' if old else ''}daemon within {DEADLINE_S:.0f} s")
+        time.sleep(0.1)
+    raise TimeoutError(f"no {'new ' if old else ''}daemon of {name} within {DEADLINE_S:.0f} s")
 
 
 @contextlib.contextmanager

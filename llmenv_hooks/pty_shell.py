@@ -6,14 +6,13 @@ import re
 from typing import TYPE_CHECKING
 
 import pexpect
-from pexpect import ExceptionPexpect
+
+from llmenv_hooks import render
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
     from typing import Self, TextIO
-
-__all__ = ["PROMPTS", "SHELLS", "ExceptionPexpect", "Shell"]
 
 SHELLS = ("bash", "zsh", "fish")
 
@@ -33,6 +32,10 @@ _ESCAPES = re.compile(
 )
 
 
+class NoPrompt(Exception):
+    """The shell cannot be started, has ended, or has nothing to say for 20 seconds."""
+
+
 class Shell:
     """An interactive *name* whose rc file, kept in the directory *home*, holds *rc*.
 
@@ -40,7 +43,7 @@ class Shell:
     prompt is in `startup`; all that the terminal shows goes to *transcript* too.
 
     Raises:
-        ExceptionPexpect: there is no such shell, or no prompt within 20 seconds.
+        NoPrompt: there is no such shell, or no prompt within 20 seconds.
     """
 
     def __init__(
@@ -60,7 +63,13 @@ class Shell:
         argv = {
             "bash": ["--noprofile", "--rcfile", str(file), "--noediting", *arguments, "-i"],
             "zsh": ["-d", *arguments, "-i"],
-            "fish": ["--no-config", "--init-command", f"source '{file}'", *arguments, "-i"],
+            "fish": [
+                "--no-config",
+                "--init-command",
+                f"source {render.QUOTE['fish'](str(file))}",
+                *arguments,
+                "-i",
+            ],
         }[name]
         own = {
             "ZDOTDIR": str(home),
@@ -70,15 +79,18 @@ class Shell:
             "LC_ALL": "C.UTF-8",
             "fish_features": "no-query-term",
         }
-        self.child = pexpect.spawn(
-            name,
-            argv,
-            env={**own, **environment},
-            encoding="utf-8",
-            codec_errors="replace",
-            dimensions=dimensions,
-            timeout=20,
-        )
+        try:
+            self.child = pexpect.spawn(
+                name,
+                argv,
+                env={**own, **environment},
+                encoding="utf-8",
+                codec_errors="replace",
+                dimensions=dimensions,
+                timeout=20,
+            )
+        except pexpect.ExceptionPexpect as error:
+            raise NoPrompt(str(error)) from None
         self.child.delaybeforesend = None
         self.child.logfile_read = transcript
         assert self.child.pid is not None
@@ -93,7 +105,12 @@ class Shell:
     def next_prompt(self) -> tuple[int, str]:
         """Wait for the next prompt; return the status it shows and what was printed before it."""
         self.count += 1
-        self.child.expect(rf"\[{self.count}:(\d+)\]@> ")
+        try:
+            self.child.expect(rf"\[{self.count}:(\d+)\]@> ")
+        except pexpect.TIMEOUT:
+            raise NoPrompt(f"no prompt within {self.child.timeout} s") from None
+        except pexpect.EOF:
+            raise NoPrompt("the shell has ended") from None
         seen = _ESCAPES.sub("", str(self.child.before))
         assert isinstance(self.child.match, re.Match)
         # fish clears its line with a mark for output that ended without a newline.

@@ -75,34 +75,56 @@ def test_our_hooks_pass(world: World, shell: str) -> None:
     assert nothing_is_left(world)
 
 
+# What is broken: the shell, its template's text and what stands there then, the check that fails,
+# and what that says.
 BREAKAGES = {
-    "status": ("return \"${1-0}\"", "return 0", "keeps the exit status", "3 became 0"),
-    "noise": ("__llmenv_hook() {\n", "__llmenv_hook() {\n        echo noise\n",
+    "status": ("bash", "return \"${1-0}\"", "return 0", "keeps the exit status", "3 became 0"),
+    "noise": ("bash", "__llmenv_hook() {\n", "__llmenv_hook() {\n        echo noise\n",
               "prints nothing", "noise"),
-    "no start": (" || __llmenv_wake\n", " || :\n", "starts a daemon", "no daemon within"),
+    "noise in zsh": ("zsh", "__llmenv_hook() {\n", "__llmenv_hook() {\n        echo noise\n",
+                     "prints nothing", "noise"),
+    "noise in fish": ("fish", "-event fish_prompt\n", "-event fish_prompt\n        echo noise\n",
+                      "prints nothing", "noise"),
+    "no start": ("bash", " || __llmenv_wake\n", " || :\n", "starts a daemon",
+                 "no daemon of stub within"),
+    "no start in zsh": ("zsh", " || __llmenv_wake\n", " || :\n", "starts a daemon",
+                        "no daemon of stub within"),
+    "no start in fish": ("fish", "or __llmenv_wake", "or true", "starts a daemon",
+                         "no daemon of stub within"),
     "no revival": (
+        "bash",
         " || __llmenv_wake\n",
         " || { __llmenv_wake; __llmenv_wake() { :; }; }\n",
         "revives it after kill -9",
-        "no new daemon within",
+        "no new daemon of stub within",
     ),
-    "no session": ("__llmenv_install\n    \\builtin unset", "exit 9\n    \\builtin unset",
-                   "starts a daemon", "End Of File"),
-    "syntax": ("{% endif %}\nfi\n", "{% endif %}\n", "bash -n", "syntax error"),
+    "no other service": ("fish", "and not builtin path is -v", "and true",
+                         "revives it after kill -9", "no new daemon of other within"),
+    "no session": ("bash", "__llmenv_install\n    \\builtin unset", "exit 9\n    \\builtin unset",
+                   "starts a daemon", "the shell has ended"),
+    "no prompt": ("bash", "__llmenv_install\n    \\builtin unset",
+                  "builtin read\n    \\builtin unset", "starts a daemon", "no prompt within 3 s"),
+    "syntax": ("bash", "{% endif %}\nfi\n", "{% endif %}\n", "bash -n", "syntax error"),
+    "layout": ("fish", "        or return 0\n    ", "      or return 0\n    ",
+               "fish_indent --check", "-      or return 0"),
 }  # fmt: skip
 
 
 @pytest.mark.parametrize("kind", BREAKAGES)
 def test_a_broken_hook_fails(world: World, broken: Path, kind: str) -> None:
-    need("shellcheck", "shfmt")
-    old, new, what, said = BREAKAGES[kind]
-    change(broken / "hook.bash", old, new)
-    done = check(world, "bash", "--json")
+    need("shellcheck", "shfmt", "fish_indent")
+    shell, old, new, what, said = BREAKAGES[kind]
+    need(shell)
+    change(broken / f"hook.{shell}", old, new)
+    if kind == "no other service":
+        world.config.write_text(world.config.read_text() + OTHER)
+    done = check(world, shell, "--json")
     assert done.returncode == 1, done
     rows = json.loads(done.stdout)
     (row,) = (row for row in rows if row["check"] == what)
     assert row["result"] == "failed"
     assert said in row["detail"]
+    assert "pexpect" not in row["detail"]
     assert ("--- transcript\n" in row["detail"]) == (what in DOES)
     if what in DOES[:2]:  # what comes after it can't be seen
         after = rows[rows.index(row) + 1 :]
@@ -110,6 +132,26 @@ def test_a_broken_hook_fails(world: World, broken: Path, kind: str) -> None:
         assert {each["result"] for each in after} == {"not run"}
         assert {each["detail"] for each in after} == {f"{what}: failed"}
     assert nothing_is_left(world)
+
+
+OTHER = '[services.other]\ncommand = ["true"]\nbind = "127.0.0.1:9"\n'
+
+
+@pytest.mark.parametrize("shell", SHELLS)
+def test_all_services_are_driven(world: World, shell: str) -> None:
+    need(shell)
+    world.config.write_text(world.config.read_text() + OTHER)
+    found = results(check(world, shell, "--json"))
+    assert [found[what] for what in DOES] == ["ok"] * 4
+
+
+def test_a_hook_without_a_service_is_not_driven(world: World) -> None:
+    world.config.write_text(world.config.read_text() + "autostart = false\n")
+    done = check(world, "bash", "--json")
+    assert done.returncode == 0
+    after = json.loads(done.stdout)[-4:]
+    assert {row["result"] for row in after} == {"not run"}
+    assert {row["detail"] for row in after} == {f"{world.config} has no service to keep alive"}
 
 
 def test_the_linters_are_asked(world: World, broken: Path) -> None:
@@ -200,10 +242,11 @@ def test_a_golden_file_that_was_asked_for_must_be_there(only_bash: World) -> Non
 
 def test_a_golden_file_that_cannot_be_written(only_bash: World) -> None:
     (only_bash.root / "file").write_text("")
-    done = recorded(only_bash, "zsh", "--golden", "file", "--update")
-    assert done.returncode == 1
-    assert done.stderr.startswith("llmenv: cannot ")
-    assert len(done.stderr.splitlines()) == 1
+    done = recorded(only_bash, "zsh", "--golden", "file", "--update", "--json")
+    assert (done.returncode, done.stderr) == (1, "")
+    row, *more = json.loads(done.stdout)
+    assert (row["result"], len(more)) == ("failed", 1)
+    assert row["detail"].startswith("cannot read file/hook.zsh: ")
 
 
 # --- where it runs -------------------------------------------------------------------
@@ -247,9 +290,27 @@ def test_github_gets_annotations(only_bash: World) -> None:
     )
 
 
-def test_an_unknown_shell_is_wrong_usage(world: World) -> None:
-    done = check(world, "tcsh")
+def test_github_is_told_of_a_wrong_config(world: World) -> None:
+    world.env["GITHUB_ACTIONS"] = "true"
+    world.config.write_text("[services.stub]\n")
+    done = check(world, "bash", "--json")
     assert (done.returncode, done.stdout) == (2, "")
+    annotation, line = done.stderr.splitlines()
+    assert annotation.startswith(f"::error file={world.config},title=llmenv check::")
+    assert line.startswith("llmenv: ")
+
+
+def test_a_place_with_a_quote_in_its_name(world: World) -> None:
+    place = world.root / "it's"
+    place.mkdir()
+    world.env["TMPDIR"] = str(place)
+    assert check(world).returncode == 0
+
+
+def test_an_unknown_shell_is_wrong_usage(world: World) -> None:
+    done = check(world, "bash", "tcsh", "--update")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert not (world.root / ".llmenv").exists()
     assert done.stderr == "llmenv: no hook for 'tcsh'; there is: bash, zsh, fish\n"
 
 
@@ -275,7 +336,7 @@ def test_the_users_own_settings_stay_out(world: World) -> None:
 def endless(world: World, broken: Path) -> subprocess.Popen[str]:
     """A check that has started its daemon, and waits for another in vain."""
     change(broken.parent / "llmenv_hooks" / "check.py", "DEADLINE_S = 3.0", "DEADLINE_S = 60.0")
-    old, new, *_ = BREAKAGES["no revival"]
+    _, old, new, *_ = BREAKAGES["no revival"]
     change(broken / "hook.bash", old, new)
     going = world.begin(
         [sys.executable, "-m", "llmenv_hooks", "check", "bash"], cwd=str(world.root)
