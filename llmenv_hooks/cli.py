@@ -145,6 +145,9 @@ def status(as_json: AsJson = False) -> None:
     """
     config = ensure.load_config()
     rows = [_row(service, config) for service in config.services]
+    for service in ensure.left_over(config, ensure.state_dir()):
+        gone = f"not in {config.path} any more; llmenv stop {service.name}"
+        rows.append(_row(service, config) | {"detail": gone})
     if as_json:
         print(json.dumps(rows, indent=2))
     else:
@@ -225,6 +228,10 @@ def stop(name: Annotated[str | None, _name("all")] = None) -> None:
     The hook leaves it alone until it is started again.
     """
     config = _config()
+    left_over = ensure.left_over(config, ensure.state_dir())
+    if name is None and left_over:
+        _each(left_over, "stopping", _stop)  # first: it may have the port of one in the config
+    config.services += left_over if name else []
     _each([_named(config, name)] if name else config.services, "stopping", _stop)
 
 
@@ -352,8 +359,7 @@ def logs(
     if name is None and len(config.services) > 1:
         raise ensure.UsageError(f"which service? there is: {_known(config)}")
     service = _named(config, name) if name else config.services[0]
-    files = ensure.instances(service.name, ensure.state_dir())
-    log = next((one for one in reversed(files) if os.path.exists(one.log)), files[0])
+    log, _ = ensure.find(service, ensure.state_dir())
     written = _content(log.log)
     last = (_lines(_content(log.old_log)) + _lines(written))[-lines:] if lines else []
     for line in last:

@@ -91,6 +91,7 @@ def examine() -> Iterator[Finding]:
     yield Finding("server_host", "ok", f"{config.server_host or 'not set'}: {where}")
     if config.here and any(service.bridge for service in config.services):
         yield from _safely("mcp-proxy", _bridge)
+    yield from _safely("left over", _left_over, config)
     for service in config.services:
         if config.here:
             for name, check in SERVICE_CHECKS.items():
@@ -237,12 +238,17 @@ def _address(service: Service) -> Iterator[Finding]:
         yield Finding("address", "warn", open_to, todo, service.name)
 
 
+def _left_over(config: Config) -> Iterator[Finding]:
+    for service in ensure.left_over(config, ensure.state_dir()):
+        gone = f"runs on {service.bind}, and is not in the config any more"
+        yield Finding("left over", "warn", gone, f"llmenv stop {service.name}", service.name)
+
+
 def _state(service: Service) -> Iterator[Finding]:
     """Judge the port, the process and what is recorded of it."""
     seen = ensure.inspect(service, ensure.state_dir())
-    detail = seen.detail.removeprefix(f"{service.name}: ")
     found = f"{seen.state}, pid {seen.pid}" if seen.pid else seen.state
-    found += f": {detail}" if detail else ""
+    found += f": {seen.detail}" if seen.detail else ""
     start = f"llmenv start {service.name}"
     down = "fail" if service.autostart else "ok"
     verdict, todo = {

@@ -235,7 +235,8 @@ class Files:
     def __init__(self, pid_path: str, locks: str | None = None) -> None:
         self.pid = os.path.abspath(pid_path)
         self.directory, name = os.path.split(self.pid)
-        self.stem = name.removesuffix(".pid")
+        self.stem = name.removesuffix(".pid")  # the service's name, maybe with @HOST
+        self.service = self.stem.partition("@")[0]
         base = os.path.join(self.directory, self.stem)
         self.proof = base + ".proof"
         self.alive = base + ".alive"
@@ -351,6 +352,11 @@ class Service:
         parts += [f"{key}={self.env[key]}" for key in sorted(self.env)]
         self.digest = _crc(parts)  # changes when the daemon would have to be another
 
+    def but(self, **changed: Any) -> Service:
+        """Return this service with the fields that are named *changed*."""
+        names = "name command bind bridge env cwd start_timeout autostart stamp".split()
+        return Service(**{name: getattr(self, name) for name in names} | changed)
+
     @property
     def bind(self) -> str:
         """The address as one word, IPv6 in brackets."""
@@ -375,7 +381,9 @@ class Config:
         if self.server_host is None:
             return True
         ours, named = os.uname().nodename.lower(), self.server_host.lower()
-        return ours == named or (ours.split(".")[0] == named.split(".")[0] and "." not in named)
+        if "." in ours and "." in named:
+            return ours == named
+        return ours.split(".")[0] == named.split(".")[0]
 
     @property
     def not_here(self) -> str:
@@ -435,7 +443,7 @@ def load_config(path: str | None = None, state: str = "") -> Config:
     except OSError as error:
         raise UsageError(f"{printable(path)}: cannot read: {error.strerror}") from None
     try:
-        text = raw.decode()
+        text = raw.decode("utf-8-sig")
         table = _parsed(raw, text, state)
     except (ValueError, RecursionError) as error:
         raise UsageError(f"{printable(path)}: {printable(str(error))}") from None
@@ -698,17 +706,9 @@ def expanded(service: Service) -> Service:
     cwd = _expand(service.cwd)
     if not os.path.isabs(cwd):
         raise Problem(f"its cwd {printable(service.cwd, 100)} is no absolute path")
-    meant = Service(
-        service.name,
-        [_expand(word) for word in service.command],
-        service.bind,
-        bridge=service.bridge,
-        env={name: _expand(value) for name, value in service.env.items()},
-        cwd=cwd,
-        start_timeout=service.start_timeout,
-        autostart=service.autostart,
-        stamp=service.stamp,
-    )
+    command = [_expand(word) for word in service.command]
+    env = {name: _expand(value) for name, value in service.env.items()}
+    meant = service.but(command=command, env=env, cwd=cwd)
     meant.digest = service.digest  # whatever the variables are in each shell, it is this service
     return meant
 
@@ -849,8 +849,8 @@ def _age(pid: int) -> float | None:
     start = _start_time(pid)
     if start is None or not start.isdigit():
         return None
-    uptime = _proc("uptime").split()
-    return float(uptime[0]) - int(start) / os.sysconf("SC_CLK_TCK") if uptime else None
+    # The clock of field 22; /proc/uptime is another's where lxcfs(1) stands in for it.
+    return time.clock_gettime(time.CLOCK_BOOTTIME) - int(start) / os.sysconf("SC_CLK_TCK")
 
 
 def is_alive(pid: int) -> bool | None:
@@ -1241,6 +1241,7 @@ def _open_ours(path: str, flags: int) -> int:
     seen = os.fstat(fd)
     if not stat.S_ISREG(seen.st_mode) or seen.st_uid != os.geteuid():
         os.close(fd)
+        refuse_anothers(os.path.dirname(path))
         raise Problem(f"{printable(path)} is not a regular file of yours; remove it")
     if fd > 2:
         return fd
@@ -1609,7 +1610,7 @@ def _record(files: Files, identity: Identity) -> None:
         os.close(fd)
 
 
-def _tidy(files: Files, sight: Sight) -> bool:
+def _published_rightly(files: Files, sight: Sight) -> bool:
     """True when all that is published about a running service is true."""
     if sight.detail:  # nothing of ours to publish
         return sight.detail == ANOTHER_REALMS or not os.path.lexists(files.pid)
@@ -1757,10 +1758,12 @@ def _write_failure(path: str, message: str, data: str) -> None:
 def _attempt_digest(service: Service) -> str:
     """Return a digest that changes with the config and with the programs that would run."""
     parts = [service.digest, service.stamp]
-    for program in (service.command[0], *(["mcp-proxy", "uvx"] if service.bridge else [])):
-        path = _which(program)
-        parts.append(f"{path} {_modified(os.path.realpath(path))}" if path else "missing")
-    return _crc(parts)
+    try:
+        programs = [_which(expanded(service).command[0]) or ""]
+        programs += [mcp_proxy_command()[0]] if service.bridge else []
+    except Problem as problem:
+        return _crc([*parts, str(problem)])
+    return _crc([*parts, *(f"{path} {_modified(os.path.realpath(path))}" for path in programs)])
 
 
 # --- the life cycle -----------------------------------------------------------------------------
@@ -1852,12 +1855,11 @@ def spawn_mcp_proxy(bind: str) -> int:
 
 def _in_our_realm(work: Callable[[Files], Result], shared: Files, suffixed: Files) -> Result:
     """Do *work* with the files that are this realm's, and where its locks can be."""
-    if os.path.lexists(suffixed.life) and _alive_here(suffixed):
-        return _with_locks(work, suffixed)
-    try:
-        return _with_locks(work, shared)
-    except _Elsewhere:
-        pass
+    if _of_this_realm([shared, suffixed]) is shared:
+        try:
+            return _with_locks(work, shared)
+        except _Elsewhere:
+            pass
     try:
         return _with_locks(work, suffixed)
     except _Elsewhere:
@@ -1865,6 +1867,12 @@ def _in_our_realm(work: Callable[[Files], Result], shared: Files, suffixed: File
             f"another host or container named {hostname()} shares {shared.directory} and runs"
             f" {shared.stem} there; give this one its own XDG_STATE_HOME"
         ) from None
+
+
+def _of_this_realm(files: list[Files]) -> Files:
+    """Return by which of the `instances` *files* this realm's daemon lives, or may."""
+    shared, suffixed = files
+    return suffixed if os.path.lexists(suffixed.life) and _alive_here(suffixed) else shared
 
 
 def _alive_here(files: Files) -> bool:
@@ -1941,13 +1949,15 @@ def make_directory(path: str) -> None:
     Raises:
         Problem: it cannot be made, or somebody else could write there.
     """
-    _refuse_anothers(path)
+    refuse_anothers(path)
     try:
         with _PRIVATE:  # what is made above *path* has its mode from the umask alone
             os.makedirs(path, 0o700, exist_ok=True)
         fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
     except OSError as error:
         what = os.strerror(error.errno or 0)
+        if os.path.islink(path):
+            what = "it is a symbolic link; set XDG_STATE_HOME to where it leads"
         raise Problem(f"cannot use the directory {printable(path)}: {what}") from None
     try:
         seen = os.fstat(fd)
@@ -1959,7 +1969,7 @@ def make_directory(path: str) -> None:
         os.close(fd)
 
 
-def _refuse_anothers(path: str) -> None:
+def refuse_anothers(path: str) -> None:
     """Raise Problem when *path* is another user's, or root would make it in another's directory.
 
     That is root in a user's home, as by sudo: what root leaves there locks the user out.
@@ -2011,7 +2021,7 @@ class _Run:
                 sight = look(self.service, self.files)
                 answers = sight.state in ("up", "adopted")
                 gone = answers and self.deep and self.child_is_gone()
-                if answers and not gone and _tidy(self.files, sight):
+                if answers and not gone and _published_rightly(self.files, sight):
                     return self.accept(sight)
                 if not answers:
                     self.may_start(sight)
@@ -2108,13 +2118,18 @@ class _Run:
             if sight.state == "elsewhere":
                 raise _Elsewhere
             if sight.state == "taken":
+                bind = self.service.bind
+                other = _started_as(bind, self.files)
                 self.fail(
-                    f"{self.service.bind} is taken by {sight.detail}, which is not this service;"
+                    f"{bind} is taken by {sight.detail}, started as {other}; llmenv stop {other}"
+                    if other
+                    else f"{bind} is taken by {sight.detail}, which is not this service;"
                     " stop it, or give the service another bind"
                 )
             if sight.state == "bare" and sight.age < self.service.start_timeout:
                 return Result(EnsureOutcome.ALREADY_RUNNING, sight.pid)
             if sight.state == "changed":
+                self.meant()  # while it cannot be started, the one that runs is better than none
                 _end(self.service, self.files)
             elif sight.state == "starting":
                 if sight.age >= self.service.start_timeout:
@@ -2158,11 +2173,7 @@ class _Run:
         signal, subprocess = _modules_to_spawn_with()
         if signal.getsignal(signal.SIGCHLD) == signal.SIG_IGN:
             signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # else each child seems to have exited 0
-        try:
-            service = expanded(self.service)
-            argv = command_line(service)
-        except Problem as problem:
-            self.fail(str(problem))
+        service, argv = self.meant()
         life = _take_lifetime_lock(self.files)
         opened = [life]
         try:
@@ -2174,9 +2185,9 @@ class _Run:
             log = _open_ours(self.files.log, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
             opened.append(log)
             offset = os.fstat(log).st_size
+            # Blank, and of full length: the child's own record then needs no new block.
+            os.pwrite(life, b" " * (RECORD_BYTES - 1) + b"\n", 0)
             try:
-                # Blank, and of full length: the child's own record then needs no new block.
-                os.pwrite(life, b" " * (RECORD_BYTES - 1) + b"\n", 0)
                 child = _spawn(service, argv, log, life, proof)
             except (OSError, subprocess.SubprocessError) as error:
                 why = error.strerror if isinstance(error, OSError) else None
@@ -2196,6 +2207,14 @@ class _Run:
             ) from None
         finally:
             child.returncode = child.returncode or 0  # it outlives us: no warning about that
+
+    def meant(self) -> tuple[Service, list[str]]:
+        """Return the service with its variables expanded, and the command line of its daemon."""
+        try:
+            service = expanded(self.service)
+            return service, command_line(service)
+        except Problem as problem:
+            self.fail(str(problem))
 
     def await_port(self, child: subprocess.Popen[bytes], offset: int) -> Result:
         began = time.monotonic()
@@ -2221,14 +2240,18 @@ class _Run:
         self.note = f"{self.service.name}: {warning}" if warning else self.note
         result = self.published(EnsureOutcome.SPAWNED, child.pid)
         if self.deep and self.child_is_gone():
-            self.fail("started afresh, and its stdio server is gone again at once")
+            why = f"started afresh, and its stdio server is gone again at once{self.said(offset)}"
+            self.fail(why)
         return result
 
     def obituary(self, status: int, offset: int) -> str:
         how = f"was killed by signal {-status}" if status < 0 else f"exited with status {status}"
+        return f"it {how} before it listened on {self.service.bind}{self.said(offset)}"
+
+    def said(self, offset: int) -> str:
+        """Return the end of what the log holds from *offset* on, and where that is."""
         tail = _log_tail(self.files, offset)
-        said = f'; it said: "{tail}"' if tail else ""
-        return f"it {how} before it listened on {self.service.bind}{said} ({self.files.log})"
+        return (f'; it said: "{tail}"' if tail else "") + f" ({printable(self.files.log)})"
 
     def is_ours(self, leader: int) -> bool:
         """False when a stranger took the port while our daemon was on its way to it."""
@@ -2405,9 +2428,15 @@ def _stop(service: Service, files: Files, deadline: float) -> Result:
             ended = _end(service, files)
             if not ended and look(service, files).state in ("up", "adopted"):
                 _remove(files.alive)
+                other = _started_as(service.bind, files)
                 raise Problem(
                     f"{service.name}: {find_listener(service) or 'a process'} serves"
-                    f" {service.bind}, but was not started by llmenv; stop it yourself"
+                    f" {service.bind}, but was "
+                    + (
+                        f"started as {other}; llmenv stop {other}"
+                        if other
+                        else "not started by llmenv; stop it yourself"
+                    )
                 )
             _remove(files.pid)
             _remove(files.fail)
@@ -2416,6 +2445,15 @@ def _stop(service: Service, files: Files, deadline: float) -> Result:
             _release_start_lock(lock, files)
     except OSError as error:
         raise Problem(f"{service.name}: {_cannot_use(error, files)}") from None
+
+
+def _started_as(bind: str, files: Files) -> str:
+    """Return the name of another service beside *files* whose daemon has *bind*, or ""."""
+    for other in _recorded(files.directory):
+        record = read_record(other.life)
+        if other.stem != files.stem and record and record.bind == bind and _alive_here(other):
+            return other.service
+    return ""
 
 
 def _mark_stopped(files: Files) -> None:
@@ -2504,22 +2542,53 @@ class Status:
         self.detail = detail
 
 
+def find(service: Service, state: str) -> tuple[Files, Sight]:
+    """Return which files in *state* are this realm's for *service*, and what a look at it sees.
+
+    Raises:
+        Problem: a state file is not what it should be, or cannot be read.
+    """
+    shared, suffixed = instances(service.name, state)
+    try:
+        if _of_this_realm([shared, suffixed]) is shared:
+            sight = look(service, shared)
+            if sight.state != "elsewhere":
+                return shared, sight
+        return suffixed, look(service, suffixed)
+    except OSError as error:
+        raise Problem(f"{service.name}: {_cannot_use(error, shared)}") from None
+    except _NoLocks:
+        raise _no_locks(shared) from None
+
+
+def left_over(config: Config, state: str) -> list[Service]:
+    """Return what runs here by its record in *state*, though *config* has it no more."""
+    known = {service.name for service in config.services}
+    found = []
+    for files in _recorded(state):
+        record = read_record(files.life)
+        if files.service not in known and record and _alive_here(files):
+            found.append(Service(files.service, bind=record.bind, bridge=False))
+    return found
+
+
+def _recorded(state: str) -> list[Files]:
+    """Return the files of whatever has been started in the directory *state*, in their order."""
+    try:
+        names = sorted(os.listdir(state))
+    except OSError:
+        return []
+    stems = [name.removesuffix(".life") for name in names if name.endswith(".life")]
+    return [Files(os.path.join(state, f"{stem}.pid")) for stem in stems]
+
+
 def inspect(service: Service, state: str) -> Status:
     """Return how *service*, whose files are in *state*, is doing; changes nothing.
 
     Raises:
         Problem: a state file is not what it should be, or cannot be read.
     """
-    for files in reversed(instances(service.name, state)):
-        if files.stem == service.name or os.path.lexists(files.life):
-            try:
-                sight = look(service, files)
-            except OSError as error:
-                raise Problem(f"{service.name}: {_cannot_use(error, files)}") from None
-            except _NoLocks:
-                raise _no_locks(files) from None
-            if sight.state not in ("down", "elsewhere") or files.stem == service.name:
-                break
+    files, sight = find(service, state)
     failure = read_failure(files)
     pid = _proved_pid(files) or sight.pid
     uptime = _age(pid) if pid else None
@@ -2536,7 +2605,8 @@ def inspect(service: Service, state: str) -> Status:
     if is_stopped(files):
         return Status("stopped", files, None, None, "on purpose")
     if failure:
-        return Status("failed", files, None, None, failure.message)
+        said = failure.message.removeprefix(f"{service.name}: ")
+        return Status("failed", files, None, None, said)
     return Status("down", files, None, None, "")
 
 
@@ -2606,19 +2676,9 @@ class _Arguments:
                 raise Problem(config.not_here)
             return [known[named]]
         base = known.get(named or DEFAULT_NAME) or Service(named or DEFAULT_NAME)
-        return [
-            Service(
-                base.name,
-                self.command or base.command,
-                self.values.get("--bind", base.bind),
-                bridge=base.bridge and "--no-bridge" not in self.switches,
-                env=base.env,
-                cwd=base.cwd,
-                start_timeout=base.start_timeout,
-                autostart=base.autostart,
-                stamp=base.stamp,
-            )
-        ]
+        bridge = base.bridge and "--no-bridge" not in self.switches
+        bind = self.values.get("--bind", base.bind)
+        return [base.but(command=self.command or base.command, bind=bind, bridge=bridge)]
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -2744,7 +2804,7 @@ def _each(services: list[Service], work: Callable[[Service], int]) -> int:
 def _hook_pass(state: str, config: str) -> int:
     """What the prompt hook starts in the background: all services, nobody to wait for it."""
     detach()
-    _refuse_anothers(state)
+    refuse_anothers(state)
     # Shells compare the config with it, and the next pass the time of this one: from before the
     # config was read, so that no later change of it goes unseen, but after that of the config,
     # which a wrong clock may have dated in the future. A file's clock lags a little behind ours.
@@ -2756,19 +2816,22 @@ def _hook_pass(state: str, config: str) -> int:
         make_directory(state)
         if (_modified(complaint) or 0) > (_modified(config) or 0):
             # The prompt that asked has told it by now: leave this shell alone for a minute.
-            for name in os.listdir(state):
-                stem, suffix = os.path.splitext(os.path.join(state, name))
-                if suffix == ".life":
-                    _date(stem + ".life", seen_ns)
-                    _date(stem + ".proof", seen_ns)  # fish has it to tell in each new shell
+            for files in _recorded(state):
+                _date(files.life, seen_ns)
+                _date(files.proof, seen_ns)  # fish has it to tell in each new shell
         _write_failure(complaint, str(error), "v1 .")
         return error.exit_code
     _remove(complaint)
+    names = [service.name for service in known.kept_alive]
+    for files in _recorded(state):
+        if files.service not in names:
+            _date(files.life, seen_ns)  # an older shell still asks for it
 
     def run(service: Service) -> int:
         files = instances(service.name, state)
         cuts = [_modified(one.old_log) for one in files]
-        deep = _deep_is_due(_ours(files).proof)
+        deep = _deep_is_due(_of_this_realm(files).proof)
+        told = True
         try:
             # Long enough to see one that hangs, and to end it.
             timeout = service.start_timeout + 2 * HUNG_S
@@ -2776,27 +2839,22 @@ def _hook_pass(state: str, config: str) -> int:
         except NotYet as problem:
             return problem.exit_code
         except Problem as problem:
-            if not any(is_stopped(one) or read_failure(one) for one in files):
+            told = any(map(is_stopped, files))  # else the next prompt looks again, and tells why
+            if not told and not any(map(read_failure, files)):
                 # Of what kept it from even looking, the prompt hears here.
                 _note_failure(files[0], str(problem), _attempt_digest(service))
             return problem.exit_code
         finally:
-            for one in files:
+            for one in files if told else []:
                 _date(one.life, seen_ns)
             if deep:
-                _put_off_deep_check(_ours(files).proof)
+                _put_off_deep_check(_of_this_realm(files).proof)
         for one, cut_before in zip(files, cuts, strict=True):
             if _modified(one.old_log) != cut_before:
                 _stay_while_flooded(one)
         return 0
 
     return _each(known.kept_alive, run)
-
-
-def _ours(files: list[Files]) -> Files:
-    """Return by which of the `instances` *files* this realm's daemon lives, or would."""
-    shared, suffixed = files
-    return suffixed if os.path.lexists(suffixed.life) and _alive_here(suffixed) else shared
 
 
 def _deep_is_due(proof: str) -> bool:
@@ -2829,7 +2887,14 @@ def detach() -> None:
             os._exit(0)
         os.setsid()
     _open_standard_descriptors()
-    os.closerange(3, os.sysconf("SC_OPEN_MAX"))
+    try:
+        # One by one up to the limit, which may be a thousand million, would take minutes.
+        held = [int(name) for name in os.listdir("/dev/fd")]
+    except (OSError, ValueError):
+        held = list(range(os.sysconf("SC_OPEN_MAX")))
+    for fd in held:
+        if fd > 2:
+            _close(fd)
     os.chdir("/")
 
 

@@ -355,7 +355,7 @@ def _write_static(shell: str, path: str, state: str, config: str) -> None:
     """
     # Before the sources are read, so that no later change goes unseen; file times lag a little.
     dates = [time.time_ns() - 10_000_000]
-    for source in render.sources(shell, config):
+    for source in render.sources(shell, state, config):
         with contextlib.suppress(OSError):
             dates.append(os.stat(source).st_mtime_ns)
     ensure.make_directory(os.path.dirname(path))

@@ -123,15 +123,19 @@ def static(shell: str, path: str, state: str, config: str) -> str:
         static=path,
         host=os.uname().nodename,
         needed=needed,
-        sources=sources(shell, config),
+        sources=sources(shell, state, config),
     )
 
 
-def sources(shell: str, config: str) -> list[str]:
-    """Return the files that make a rendering of *shell*'s hook old when they change."""
+def sources(shell: str, state: str, config: str) -> list[str]:
+    """Return the files that make a rendering of *shell*'s hook old when they change.
+
+    What *state* keeps of the config is written when that holds something else, whatever its date.
+    """
     names = (f"{kind}.{shell}" for kind in ("hook", "static"))
     code = [_ensure_path(), os.path.abspath(__file__)]
-    return [config, *code, *(os.path.join(templates(), name) for name in names)]
+    parsed = os.path.join(state, ensure.CONFIG_PARSED)
+    return [config, parsed, *code, *(os.path.join(templates(), name) for name in names)]
 
 
 def _metadata() -> list[str]:
@@ -271,6 +275,7 @@ def _cache_path(shell: str) -> str | None:
     try:
         # platformdirs would say the same, after an import that takes longer than all the rest.
         directory = ensure.xdg_directory("XDG_CACHE_HOME", ".cache", "the cache")
+        ensure.refuse_anothers(directory)
         os.makedirs(directory, 0o700, exist_ok=True)
         return os.path.join(directory, f"hook.{shell}") if _only_ours(os.lstat(directory)) else None
     except (OSError, ensure.Problem):

@@ -77,7 +77,8 @@ def replace(
     commits it.
 
     Raises:
-        Problem: it is read-only, cannot be written, or is not *old* any more; nothing is changed.
+        Problem: it is read-only, cannot be written, or is not *old* any more, or root would make it
+            in another user's directory; nothing is changed.
     """
     target = os.path.realpath(path)
     if load(target) != old:
@@ -93,6 +94,7 @@ def _replace(
 ) -> str | None:
     if old is None:
         if new is not None:
+            ensure.refuse_anothers(target)
             os.makedirs(os.path.dirname(target), exist_ok=True)
             write_beside(target, new, mode, None)
         return None

@@ -243,14 +243,15 @@ def test_case_45_a_note_that_cannot_be_ours_is_no_pause(world: World, data: str)
     assert len(world.told("starts")) == 2
 
 
-@pytest.mark.parametrize("linked", [False, True])
-def test_case_46_a_mended_program_is_tried_at_once(world: World, linked: bool) -> None:
-    script = world.root / "program"
-    named = world.root / "link" if linked else script
+@pytest.mark.parametrize("word", ["{0}/program", "{0}/link", "~/program", "${{HOME}}/program"])
+def test_case_46_a_mended_program_is_tried_at_once(world: World, word: str) -> None:
+    linked = "link" in word
+    script = world.home / "program"
+    named = word.format(world.home)
     script.write_text("#!/bin/sh\nexit 1\n")
     script.chmod(0o755)
     if linked:
-        named.symlink_to(script)
+        Path(named).symlink_to(script)
     world.write_config()
     text = world.config.read_text().replace('command = ["', f'command = ["{named}", "', 1)
     world.config.write_text(text)

@@ -10,6 +10,7 @@ import shlex
 import stat
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 from unittest import mock
@@ -17,7 +18,7 @@ from unittest import mock
 import pexpect
 import pytest
 import shellingham  # type: ignore[import-untyped]
-from daemons import World, need, wait_until
+from daemons import World, need, need_root, wait_until
 from shells import SHELLS, Shell
 
 from llmenv_hooks import cli, ensure, install, render, userfile
@@ -238,6 +239,21 @@ def test_a_changed_config_is_rendered_anew_in_the_background(world: World, name:
     world.config.unlink()
     silent(start(world, name))
     wait_until(lambda: "mcp-proxy.life" in static(world, name).read_text())
+
+
+@EACH
+def test_an_older_config_is_rendered_too(world: World, name: str) -> None:
+    """`mv` and `cp -p` keep the date; the background run sees that it is another."""
+    done(world, "install", name)
+    assert world.run(world.hook_argv()).returncode == 0
+    other = world.root / "other.toml"
+    other.write_text(world.config.read_text().replace("services.stub", "services.other"))
+    os.utime(other, (1, 1))
+    other.rename(world.config)
+    os.utime(static(world, name), (time.time() - 1,) * 2)
+    assert world.run(world.hook_argv()).returncode == 0
+    silent(start(world, name))
+    wait_until(lambda: "other.life" in static(world, name).read_text())
 
 
 @EACH
@@ -661,6 +677,25 @@ def test_what_is_no_file_is_left_alone(world: World) -> None:
     assert str(rc_file(world)) in refused(world, "install", "bash")
     assert str(rc_file(world)) in refused(world, "uninstall", "bash")
     assert not static(world).exists()
+
+
+@pytest.mark.parametrize(
+    "words", [["hook", "bash"], ["init", "--yes"], ["client", "cursor", "--write"], ["install"]]
+)
+def test_root_leaves_nothing_of_its_own_in_a_users_home(world: World, words: list[str]) -> None:
+    """As by `sudo -E`, and on macOS by any sudo."""
+    need_root()
+    for variable in [name for name in world.env if name.startswith(("XDG_", "LLMENV_"))]:
+        world.env.pop(variable)
+    world.env["SHELL"] = "/bin/bash"
+    os.chown(world.home, 65534, 65534)
+    seen = world.run([sys.executable, "-m", "llmenv_hooks", *words])
+    assert seen.returncode == (0 if words[0] == "hook" else 1)
+    if words[0] != "hook":
+        assert seen.stderr.endswith(
+            f"{world.home} belongs to user nobody, not to you; run this as that user, or set HOME\n"
+        )
+    assert list(world.home.iterdir()) == []
 
 
 @EACH

@@ -436,6 +436,31 @@ def test_case_13_the_old_one_is_still_going_down(world: World) -> None:
     world.check(starts=2)
 
 
+def test_a_clock_of_the_containers_own_keeps_no_hung_daemon(world: World) -> None:
+    """lxcfs(1) puts its own file over /proc/uptime, and the times of processes are the host's."""
+    pid = world.up("shut")
+    world.tell("shut")
+    wait_until(lambda: world.told("closed"))
+    (world.root / "uptime").write_text("9.00 9.00\n")
+    script = f'mount --bind {world.root}/uptime /proc/uptime && exec "$@"'
+    world.write_config("shut", start_timeout=0.1)
+    done = world.run([*world.unshare("-m"), "sh", "-c", script, "sh", *world.bare()])
+    assert f"pid {pid}" not in done.stderr
+    assert not alive(pid)
+
+
+def test_the_background_run_closes_what_is_open_and_no_more() -> None:
+    """A limit of a thousand million descriptors, as in some containers, is not gone through."""
+    code = (
+        f"import sys; sys.path.insert(0, {str(ENSURE.parent)!r}); import ensure, os;"
+        " os.closerange = None; os.dup2(1, 70); ensure.detach(); os.fstat(70)"
+    )
+    done = subprocess.run([PYTHON, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 1
+    code = code.replace("os.fstat(70)", "os._exit(len([fd for fd in os.listdir('/dev/fd')]))")
+    assert subprocess.run([PYTHON, "-c", code]).returncode == 4  # 0, 1, 2 and the listing's own
+
+
 def test_case_13_the_lifetime_lock_of_an_earlier_daemon_is_respected(world: World) -> None:
     world.up()
     with pytest.raises(ensure.NotYet, match="going down"):
@@ -786,6 +811,11 @@ def test_two_hosts_share_a_home(world: World, another_host: list[object]) -> Non
     assert ensure.stop(world.service(), str(world.state)) is True
     assert world.daemons() == []
     assert published(world) == another_host
+    assert ensure.inspect(world.service(), str(world.state)).state == "stopped"
+    (world.state / "stub.log").write_text("theirs\n")
+    world.write_config()
+    logs = world.run([PYTHON, "-m", "llmenv_hooks", "logs", "stub"])
+    assert logs.stdout == (world.state / f"stub@{ensure.hostname()}.log").read_text()
 
 
 def test_an_old_record_put_back_beside_two_hosts(

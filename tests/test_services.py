@@ -288,3 +288,76 @@ def test_each_service_that_died_is_back_after_the_next_prompt(
             assert not helpers(world)
             kill(pid)
             prompts_until(shell, partial(starts, oracle, least=2))
+
+
+# --- what the config has no more ----------------------------------------------------------------
+
+
+def renamed(world: World, *more: str) -> int:
+    """Start the stub, call it `new` in the config, with *more* to its command; return its pid."""
+    pid = world.up()
+    text = world.config.read_text().replace("[services.stub]", "[services.new]")
+    for word in more:
+        text = text.replace('"]', f'", "{word}"]', 1)
+    world.config.write_text(text)
+    return pid
+
+
+def test_what_the_config_lost_goes_on_and_is_shown(world: World) -> None:
+    """Before it, open shells asked for the lost one every two seconds until they ended."""
+    other = add(world, "other")
+    assert world.run(world.hook_argv()).returncode == 0
+    pid = world.pidfile()
+    text = world.config.read_text()
+    world.config.write_text(text[text.index("[services.other]") :])
+    assert world.run(world.hook_argv()).returncode == 0
+    assert world.path("life").stat().st_mtime_ns > world.config.stat().st_mtime_ns
+    gone = f"not in {world.config} any more; llmenv stop stub"
+    done = llmenv(world, "status")
+    assert (done.returncode, done.stdout.splitlines()[-1]) == (0, f"stub: {gone}")
+    assert "llmenv stop stub" in llmenv(world, "doctor").stdout
+    assert llmenv(world, "stop", "stub").stdout == "stub stopped\n"
+    assert not alive(pid or 0)
+    assert "stub" not in llmenv(world, "status").stdout
+    assert alive(starts(other)[0])
+
+
+def test_stop_ends_also_what_the_config_lost(world: World) -> None:
+    pid = renamed(world)
+    done = llmenv(world, "stop")
+    assert (done.returncode, done.stdout) == (0, "stub stopped\nnew was not running\n")
+    assert not alive(pid)
+
+
+def test_a_renamed_service_is_stopped_by_its_old_name(world: World) -> None:
+    pid = renamed(world)
+    assert world.run(world.bare()).stdout == f"new already-running pid={pid}\n"
+    done = llmenv(world, "stop", "new")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.endswith("but was started as stub; llmenv stop stub\n")
+    assert alive(pid)
+    assert llmenv(world, "stop", "stub").returncode == 0
+    assert llmenv(world, "start", "new").returncode == 0
+
+
+def test_the_port_of_a_renamed_service_is_told_with_its_old_name(world: World) -> None:
+    renamed(world, "fork")
+    done = world.run(world.bare())
+    assert done.returncode == 1
+    assert done.stderr.endswith(", started as stub; llmenv stop stub\n")
+
+
+@pytest.mark.parametrize("word", ["/no/such", "${NO_SUCH}/x", "~nobody"])
+def test_what_cannot_be_started_does_not_end_what_runs(world: World, word: str) -> None:
+    """An edit, or one shell's lack of a variable; the next prompt hears what is wrong."""
+    pid = world.up()
+    text = world.config.read_text()
+    world.config.write_text(text.replace('command = ["', f'command = ["{word}", "', 1))
+    for argv in (world.bare(), world.hook_argv()):
+        assert world.run(argv).returncode == 1
+        assert world.path("life").stat().st_mtime_ns < world.config.stat().st_mtime_ns
+    assert ensure.read_failure(world.files)
+    assert alive(pid)
+    world.config.write_text(text)
+    assert world.run(world.hook_argv()).returncode == 0
+    assert world.check() == pid

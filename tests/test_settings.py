@@ -11,6 +11,7 @@ import stat
 import sys
 import tomllib
 from pathlib import Path
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import jsonschema
@@ -268,6 +269,29 @@ def test_check(world: World) -> None:
     refused(llmenv(world, "config", "check"), 2, f"{world.config}:3: services.b.bint: unknown")
     world.env["LLMENV_CONFIG"] = "/nowhere/config.toml"
     refused(llmenv(world, "config", "check"), 2, "/nowhere/config.toml: no such config")
+
+
+def test_a_mark_of_the_byte_order_is_none_of_the_config(world: World) -> None:
+    world.config.write_text("\ufeff[services.b]\ncommand = ['b']\n")
+    assert llmenv(world, "config", "check").stdout == f"{world.config}: ok, 1 service\n"
+
+
+@pytest.mark.parametrize(
+    ("ours", "named", "here"),
+    [
+        ("nas", "nas", True),
+        ("NAS.lan", "nas", True),
+        ("nas", "nas.lan", True),
+        ("nas.lan", "nas.lan", True),
+        ("nas.lan", "nas.example.org", False),
+        ("nas", "nas2.lan", False),
+    ],
+)
+def test_services_run_where_the_names_agree(
+    monkeypatch: pytest.MonkeyPatch, ours: str, named: str, here: bool
+) -> None:
+    monkeypatch.setattr(os, "uname", lambda: SimpleNamespace(nodename=ours))
+    assert ensure.Config([], named, "").here is here
 
 
 def known(config: ensure.Config) -> list[object]:
