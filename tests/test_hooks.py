@@ -1000,6 +1000,7 @@ SETTINGS = {
         "IFS=0123456789/",
         "alias read=false local=false return=false builtin=false export=false print=false",
         "alias -g p=q -- -r=-x -ef=-nt -o=bad 0=1 2=1 then=bad zsh=bad emulate=bad '[['=bad",
+        "alias -g test=bad kill=bad trap=bad printf=bad",
         "SECONDS=999999",
         "unset SECONDS",
         "setopt no_unset; unset SECONDS",
