@@ -1238,6 +1238,11 @@ NEWER = [
 ]
 
 
+def test_the_shells_are_as_bash_3_2_where_that_is_asked(world: World) -> None:
+    with Shell("bash", world, hook="") as shell:
+        assert shows(shell, "BASH_COMPAT") == os.environ.get("BASH_COMPAT", "")
+
+
 @pytest.mark.parametrize("proc", [True, False])
 def test_bash_3_2_knows_all_that_the_hook_uses(world: World, proc: bool) -> None:
     text = hook_text(world, "bash", proc=proc, helper=world.root / "helper")
