@@ -24,6 +24,8 @@ import pexpect
 import pytest
 from daemons import World, add, alive, kill, need, wait_until
 from shells import (
+    AT_ONCE,
+    DUE,
     PROC,
     SHELLS,
     STEADY,
@@ -1032,14 +1034,6 @@ SETTINGS = {
         "trap 'echo BYE >&2' EXIT",
     ],
 }
-# As if two seconds had passed since this shell last started the helper.
-AT_ONCE = {
-    "bash": "__llmenv_asked=$((SECONDS - 2))",
-    "zsh": "__llmenv_asked=$((${SECONDS:-0} - 2))",
-    "fish": "set -g __llmenv_next 0",
-}
-# As if it were time to ask the helper, where nothing tells that the daemon is dead.
-DUE = {"fish": "set -g __llmenv_next 0; set -g __llmenv_due 0"} if not PROC else {}
 # As if the last pass, of whichever shell, were long ago.
 LONG_AGO = dict.fromkeys(
     SHELLS, "command touch -c -t 200001010000 $XDG_STATE_HOME/llmenv/stub.proof"
