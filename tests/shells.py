@@ -153,6 +153,14 @@ def state(pid: int) -> str:
     return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
 
 
+# As if two seconds had passed since this shell last started the helper.
+AT_ONCE = {
+    "bash": "__llmenv_asked=$((SECONDS - 2))",
+    "zsh": "__llmenv_asked=$((${SECONDS:-0} - 2))",
+    "fish": "set -g __llmenv_next 0",
+}
+# As if it were time to ask the helper, where nothing tells that the daemon is dead.
+DUE = {"fish": "set -g __llmenv_next 0; set -g __llmenv_due 0"} if not PROC else {}
 # A prompt of fish's that has no substitution, as the one in pty_shell.py has.
 STEADY = {
     "fish": "set -g __n (seq 0 999); function fish_prompt; set -l s $status; set -e __n[1];"
