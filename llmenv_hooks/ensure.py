@@ -1702,11 +1702,13 @@ def _log_tail(files: Files, offset: int) -> str:
         return ""
     try:
         size = os.fstat(fd).st_size
-        raw = os.pread(fd, 4096, max(offset if offset <= size else 0, size - 4096))
+        raw = os.pread(fd, 1 << 14, max(offset if offset <= size else 0, size - (1 << 14)))
     finally:
         os.close(fd)
     lines = [line.strip() for line in raw.decode(errors="replace").splitlines() if line.strip()]
-    return printable(" | ".join(lines[-3:]))
+    # How Python draws a group of exceptions: below what a server behind mcp-proxy said itself.
+    plain = [line for line in lines if line[0] not in "|+"]
+    return printable(" | ".join((plain or lines)[-3:]))
 
 
 # --- failures ---------------------------------------------------------------------------------

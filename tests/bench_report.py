@@ -132,8 +132,9 @@ def tables(found: list[Row]) -> dict[str, str]:
         [
             shell,
             *[added("prompts", shell, name, 1000, 0) for name in variants],
-            _ratio(figure, shell),
+            _ratio(figure, "prompts", shell),
             added("prompts, first", shell, "llmenv", 1000, 0),
+            _ratio(figure, "prompts, first", shell),
         ]
         for shell in shells
     ]
@@ -159,6 +160,7 @@ def tables(found: list[Row]) -> dict[str, str]:
             "direnv, µs",
             "direnv / llmenv",
             "first, µs",
+            "direnv / llmenv, first",
         ],
         "starts": ["shell", "llmenv, ms", "direnv, ms"],
         "parts": ["shell", "part", "µs"],
@@ -173,8 +175,8 @@ def tables(found: list[Row]) -> dict[str, str]:
     }
 
 
-def _ratio(figure: dict[tuple[str, str, str], Row], shell: str) -> str:
-    row = figure.get(("prompts", shell, "direnv"))
+def _ratio(figure: dict[tuple[str, str, str], Row], section: str, shell: str) -> str:
+    row = figure.get((section, shell, "direnv"))
     return f"{row.ratio:.0f}" if row else "-"
 
 

@@ -29,6 +29,12 @@ def test_ratios_are_of_what_is_added() -> None:
     assert [row.added for row in table] == [0, 0.5, 5]
 
 
+def test_what_is_missing_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    names = ("bash", "zsh", "fish", "direnv", "zoxide", "mise")
+    assert bench.missing() == [f"{name} is missing: not on PATH" for name in names]
+
+
 def test_a_short_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", str(bench.BIN), prepend=":")
     place = place_with(tmp_path / "place", 1)
@@ -36,6 +42,9 @@ def test_a_short_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         place.run("llmenv", "start")
         table, notes = bench.prompts("bash", {1: place}, rounds=3)
         table += bench.starts("bash", place, rounds=2)
+        for shell in bench.SHELLS:
+            table += bench.parts(shell, place, rounds=2)
+        table += bench.commands({1: place}, rounds=2)
         place.cold()
         table += bench.crowd("bash", 2, place, rounds=2)
     finally:

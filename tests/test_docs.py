@@ -46,6 +46,16 @@ def test_the_figures_in_the_documents_are_those_of_the_last_benchmark(tmp_path: 
         assert (tmp_path / page).read_text() == (ROOT / page).read_text(), f"{page}: make bench"
 
 
+def test_a_prompt_is_within_its_limits() -> None:
+    """Of the last `make bench`: 60 us, 60 times less than direnv, 3 times that for 10 services."""
+    found = json.loads((ROOT / "docs" / "bench.json").read_text())["rows"]
+    rows = {(row["shell"], row["variant"]): row for row in found if row["section"] == "prompts"}
+    for shell in ("bash", "zsh", "fish"):
+        assert 0 < rows[shell, "llmenv"]["added"] <= 0.060
+        assert rows[shell, "direnv"]["ratio"] >= 60
+        assert rows[shell, "llmenv, 10 services"]["ratio"] <= 3
+
+
 def test_a_new_shell_is_within_its_limit() -> None:
     """With what `llmenv install` writes: under 3 ms in bash and zsh."""
     found = json.loads((ROOT / "docs" / "bench.json").read_text())["rows"]

@@ -251,6 +251,15 @@ def test_a_live_client_survives_a_restart(home: Home, url: str) -> None:
     run(work())
 
 
+def test_what_a_server_says_that_fails_is_quoted(home: Home, url: str) -> None:
+    """Not the traceback that mcp-proxy writes below it."""
+    fails = [sys.executable, "-c", "import sys; sys.exit('ERROR: no API key; set FOO_KEY')"]
+    text = home.config.read_text()
+    home.config.write_text(re.sub("(?m)^command = .*", f"command = {json.dumps(fails)}", text))
+    done = home.run(sys.executable, str(ENSURE), wanted=1)
+    assert "ERROR: no API key; set FOO_KEY" in done.stderr, url
+
+
 def test_case_32_only_the_proxy_holds_the_lifetime_lock(home: Home, url: str) -> None:
     pid = home.bring_up()[1]
     until(lambda: len(children(pid)) == 1, "the proxy's stdio server")
