@@ -2453,7 +2453,7 @@ def _started_as(bind: str, files: Files) -> str:
     """Return the name of another service beside *files* whose daemon has *bind*, or ""."""
     for other in _recorded(files.directory):
         record = read_record(other.life)
-        if other.stem != files.stem and record and record.bind == bind and _alive_here(other):
+        if other.service != files.service and record and record.bind == bind and _alive_here(other):
             return other.service
     return ""
 
