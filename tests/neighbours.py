@@ -1,6 +1,7 @@
 """What lives at the prompt beside the hook: real tools, and reduced ones of what no package has.
 
 A reduced one is what its namesake does to PROMPT_COMMAND, precmd_functions, options and traps.
+It logs each command that it is told of, in a file of its own, ~/told.*.
 """
 
 from __future__ import annotations
@@ -46,7 +47,7 @@ __bp_install() {
 PROMPT_COMMAND="${PROMPT_COMMAND:+$PROMPT_COMMAND$'\\n'}$__bp_first"
 preexec_functions+=(__told_preexec)
 precmd_functions+=(__told_precmd)
-__told_preexec() { __preexec="$1"; }
+__told_preexec() { printf '%s\\n' "$1" >>~/told.preexec; }
 __told_precmd() { __precmd="$?"; }
 """
 PREEXEC_STRING = _PREEXEC.replace("{mark}", "__bp_imported").replace(
@@ -60,10 +61,10 @@ OH_MY_ZSH = """
 setopt auto_cd multios prompt_subst auto_pushd pushd_minus extended_history hist_verify
 setopt long_list_jobs interactive_comments no_beep
 autoload -Uz add-zsh-hook
-__told_precmd() { __precmd=$?; print -Pn '\\e]2;%~\\a' }
-__told_preexec() { emulate -L zsh; setopt extended_glob; __preexec=$1 }
-add-zsh-hook precmd __told_precmd
-add-zsh-hook preexec __told_preexec
+__omz_precmd() { __precmd=$?; print -Pn '\\e]2;%~\\a' }
+__omz_preexec() { emulate -L zsh; setopt extended_glob; print -r -- $1 >>~/told.omz }
+add-zsh-hook precmd __omz_precmd
+add-zsh-hook preexec __omz_preexec
 alias -g ...=../..
 alias history='omz_history' _='sudo '
 git_prompt_info() { : }
@@ -76,10 +77,10 @@ setopt long_list_jobs auto_resume notify no_bg_nice no_hup no_check_jobs
 setopt auto_cd auto_pushd pushd_ignore_dups multios bang_hist path_dirs
 autoload -Uz add-zsh-hook promptinit && promptinit
 alias cp='nocorrect cp -i' rm='nocorrect rm -i'
-__told_precmd() { __precmd=$?; setopt local_options; unsetopt xtrace ksh_arrays }
-__told_preexec() { __preexec=$1 }
-add-zsh-hook precmd __told_precmd
-add-zsh-hook preexec __told_preexec
+__prezto_precmd() { __precmd=$?; setopt local_options; unsetopt xtrace ksh_arrays }
+__prezto_preexec() { print -r -- $1 >>|~/told.prezto }
+add-zsh-hook precmd __prezto_precmd
+add-zsh-hook preexec __prezto_preexec
 prompt_opts=(cr percent sp subst)
 """
 

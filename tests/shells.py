@@ -102,6 +102,7 @@ class Shell(pty_shell.Shell):
         if shutil.which(name) is None:
             missing(f"{name} is not installed")
         self.world = world
+        self.entered: list[str] = []
         home = world.root / f"shell-{len(list(world.root.glob('shell-*')))}"
         home.mkdir()
         self.hook = home / "hook"
@@ -116,6 +117,10 @@ class Shell(pty_shell.Shell):
             dimensions=dimensions,
         )
 
+    def run(self, line: str = "") -> tuple[int, str]:
+        self.entered += [line] if line else []
+        return super().run(line)
+
 
 def shows(shell: Shell, variable: str) -> str:
     """Return the value of *variable* in *shell*, a line that no echo of the terminal is."""
@@ -123,6 +128,39 @@ def shows(shell: Shell, variable: str) -> str:
     found = re.findall(r"^<(.*)>$", output, re.M)
     assert found, output
     return str(found[-1])
+
+
+# Counts the times that the hook looks: each with a line to find, and what to put in its place.
+# In bash that is the text in PROMPT_COMMAND, or the function that bash-preexec calls.
+COUNT = {
+    "bash": [
+        ("__llmenv_status=$?)", "__llmenv_status=$?+0*__fired++)"),
+        ("__llmenv_hook() {\n", "__llmenv_hook() {\n[[ $# -gt 0 ]] || ((++__fired))\n"),
+    ],
+    "zsh": [("__llmenv_hook() {\n", "__llmenv_hook() {\n__fired=$((__fired + 1))\n")],
+    "fish": [
+        (
+            "--on-event fish_prompt\n",
+            "--on-event fish_prompt\nset -g __fired (builtin math $__fired + 1)\n",
+        )
+    ],
+}
+
+
+def counted(world: World, name: str) -> str:
+    """Return the hook, which counts in `__fired` how often it looks."""
+    text = hook_text(world, name)
+    for line, instead in COUNT[name]:
+        assert text.count(line) == 1
+        text = text.replace(line, instead)
+    return f"{'set -g __fired 0' if name == 'fish' else '__fired=0'}\n{text}"
+
+
+def fires_once_a_prompt(shell: Shell) -> None:
+    before = int(shows(shell, "__fired"))
+    for _ in range(3):
+        shell.run()
+    assert int(shows(shell, "__fired")) == before + 4
 
 
 def revives(shell: Shell, world: World) -> None:

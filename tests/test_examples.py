@@ -12,7 +12,7 @@ import neighbours
 import pytest
 import yaml
 from daemons import World, need, wait_until
-from shells import SHELLS, Shell
+from shells import SHELLS, Shell, counted, fires_once_a_prompt, revives
 
 if TYPE_CHECKING:
     import subprocess
@@ -47,11 +47,12 @@ def test_an_rc_file_names_the_line_of_the_readme(name: str) -> None:
     assert line in [each.strip() for each in (EXAMPLES / "rc" / RC[name]).read_text().splitlines()]
 
 
+# Each with its code, and the log of the commands that it is told of.
 FRAMEWORKS = {
-    "bash": {".bash-preexec.sh": neighbours.PREEXEC_ARRAY},
+    "bash": {".bash-preexec.sh": (neighbours.PREEXEC_ARRAY, "told.preexec")},
     "zsh": {
-        ".oh-my-zsh/oh-my-zsh.sh": neighbours.OH_MY_ZSH,
-        ".zprezto/init.zsh": neighbours.PREZTO,
+        ".oh-my-zsh/oh-my-zsh.sh": (neighbours.OH_MY_ZSH, "told.omz"),
+        ".zprezto/init.zsh": (neighbours.PREZTO, "told.prezto"),
     },
     "fish": {},
 }
@@ -60,7 +61,11 @@ FRAMEWORKS = {
 @EACH
 def test_an_rc_file_with_all_its_tools(world: World, name: str) -> None:
     project = neighbours.settle(world)
-    for file, code in FRAMEWORKS[name].items():
+    hook = world.root / "hook"
+    hook.write_text(counted(world, name))
+    code = f"#!/bin/sh\n[ \"$*\" = 'hook {name}' ] && exec cat '{hook}'\n"
+    neighbours.program(world.root / "bin" / "llmenv", code)
+    for file, (code, _) in FRAMEWORKS[name].items():
         (world.home / file).parent.mkdir(exist_ok=True)
         (world.home / file).write_text(code)
     rc = (EXAMPLES / "rc" / RC[name]).read_text()
@@ -73,8 +78,12 @@ def test_an_rc_file_with_all_its_tools(world: World, name: str) -> None:
         assert str(project) in world.run(["zoxide", "query", "-l"]).stdout
         assert "drawn-after-7" in shell.run("sh -c 'exit 7'")[1]
         assert f"http://{world.bind}/mcp" in shell.run("env | grep '^LLMENV_MCP_URL='")[1]
-        if FRAMEWORKS[name]:
-            assert "<echo" in shell.run('echo "<$__preexec>"')[1]
+        shell.run("cd /")
+        fires_once_a_prompt(shell)
+        revives(shell, world)
+        fires_once_a_prompt(shell)
+    for _, log in FRAMEWORKS[name].values():
+        assert "cd /" in (world.home / log).read_text().splitlines()
 
 
 @EACH
