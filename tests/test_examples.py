@@ -197,19 +197,28 @@ def test_a_ci_finds_what_was_not_recorded(world: World, repository: Path, ci: An
 
 
 def test_pre_commit(world: World, repository: Path) -> None:
-    """The real one; only the environment that it would make of a published release is ours."""
+    """The real one, with the lines that the manifest has for a user; no environment is made."""
     manifest = PROJECT / ".pre-commit-hooks.yaml"
     pre_commit = [sys.executable, "-m", "pre_commit"]
     need("git")
     done = world.run([*pre_commit, "validate-manifest", str(manifest)])
     assert done.returncode == 0, done
     (hook,) = load(manifest)
-    extras = hook.pop("additional_dependencies")
-    assert (hook.pop("language"), extras) == ("python", [".[check]"])
-    config = {"repos": [{"repo": "local", "hooks": [{**hook, "language": "system"}]}]}
+    assert (hook["language"], hook["additional_dependencies"]) == ("python", [".[check]"])
+    (lines,) = re.findall(r"(?:^#   .*\n)+", manifest.read_text(), re.M)
+    (own,) = yaml.safe_load(lines.replace("#", " "))
+    own |= {"language": "system", "additional_dependencies": []}
+    published = world.root / "llmenv-hooks"
+    published.mkdir()
+    shutil.copy(manifest, published)
+    config = {"repos": [{"repo": str(published), "rev": "v1.0", "hooks": [own]}]}
     (repository / ".pre-commit-config.yaml").write_text(yaml.safe_dump(config))
-    world.env["LLMENV_CONFIG"] = str(repository / ".config" / "llmenv" / "config.toml")
-    for argv in (["git", "init", "-q"], ["git", "add", "."], [*pre_commit, "run"]):
+    begin = [["git", "init", "-q"], ["git", "add", "."]]
+    commit = ["git", "-c", "user.name=me", "-c", "user.email=me", "commit", "-q", "-m", "all"]
+    for argv in (*begin, commit, ["git", "tag", "v1.0"]):
+        done = world.run(argv, cwd=published)
+        assert done.returncode == 0, done
+    for argv in (*begin, [*pre_commit, "run"]):
         done = world.run(argv, cwd=repository)
         assert done.returncode == 0, done
     assert re.search(r"llmenv check\.+Passed", done.stdout)

@@ -14,7 +14,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from daemons import ENSURE, World, kill, missing, need, need_root, processes_with, wait_until
+from daemons import (
+    ENSURE,
+    STUB,
+    World,
+    kill,
+    missing,
+    need,
+    need_root,
+    processes_with,
+    wait_until,
+)
 from shells import (
     AT_ONCE,
     DUE,
@@ -22,8 +32,10 @@ from shells import (
     SHELLS,
     Shell,
     children,
+    counted,
     hook_text,
     path,
+    prompts_until,
     revives,
     shows,
     state,
@@ -149,7 +161,8 @@ def test_a_nested_shell(world: World, name: str) -> None:
         revives(shell, world)
 
 
-KINDS = [*((name, name) for name in SHELLS), ("bash", "zsh"), ("zsh", "fish"), ("fish", "bash")]
+KINDS = [*((name, name) for name in SHELLS), ("bash", "zsh"), ("zsh", "fish")]
+KINDS += [("fish", "bash"), ("fish", "zsh")]
 
 
 @pytest.mark.parametrize(("name", "other"), KINDS)
@@ -167,10 +180,16 @@ def test_a_shell_that_replaces_another(world: World, name: str, other: str) -> N
 
 @pytest.mark.parametrize("name", ["bash", "zsh"])
 def test_a_subshell(world: World, name: str) -> None:
-    with Shell(name, world) as shell:
+    """In it ours does not even look, though the daemon is dead and the helper due."""
+    with Shell(name, world, hook=counted(world, name)) as shell:
         wait_until(world.proved)
-        assert shell.run("(echo in; false | exit 4)") == (4, "in")
-        assert shell.run("(sleep 0.01 &) ; echo $(echo out)")[1] == "out"
+        assert shell.run(AT_ONCE[name]) == (0, "")
+        fired = int(shows(shell, "__fired")) + 1
+        kill(world.check())
+        assert shell.run("(cd /; echo in $__fired; false | exit 4)") == (4, f"in {fired}")
+        seen = shell.run("(sleep 0.01 &) ; echo $(cd /; true; echo out $__fired)")[1]
+        assert seen == f"out {fired + 1}"
+        prompts_until(shell, world.proved)
         revives(shell, world)
 
 
@@ -189,26 +208,41 @@ def test_script(world: World, name: str) -> None:
     assert "llmenv" not in re.sub(r".*(--rcfile|source '|script).*", "", record.read_text())
 
 
+def at_home(world: World) -> None:
+    """Move *world* to where HOME alone says that it is."""
+    del world.env["XDG_STATE_HOME"], world.env["XDG_CONFIG_HOME"]
+    world.state = world.home / ".local" / "state" / "llmenv"
+    world.config = world.home / ".config" / "llmenv" / "config.toml"
+    world.config.parent.mkdir(parents=True)
+    world.write_config()
+
+
 @EACH
 def test_another_home(world: World, tmp_path: Path, name: str) -> None:
-    """What `su` makes: a shell with another HOME has its own service, of its own state."""
-    with World(tmp_path / "other") as other, Shell(name, world) as shell:
-        other.write_config()
-        wait_until(world.proved)
-        with Shell(name, other) as model:
-            line = again(model)
+    """What `su` makes: a shell with another HOME has its own service, of its own state.
+
+    HOME alone decides, and the URL that the first shell has exported is in the way.
+    """
+    llmenv = f"'{sys.executable}' -m llmenv_hooks hook {name}"
+    line = f"{llmenv} | source" if name == "fish" else f'eval "$({llmenv})"'
+    with World(tmp_path / "other") as other:
+        at_home(world)
+        at_home(other)
+        with Shell(name, other, hook="", after=line) as model:
             wait_until(other.proved)
             kill(other.check())
-        set_ = " ".join(f"{key}={shlex.quote(value)}" for key, value in other.env.items())
-        zdotdir = f"ZDOTDIR={shlex.quote(str(model.hook.parent))}"
-        with inside(shell, f"env -u LLMENV_MCP_URL {set_} {zdotdir} {line}") as said:
-            assert said == ""
-            assert shows(shell, "LLMENV_MCP_URL") == f"http://{other.bind}/mcp"
-            wait_until(lambda: shell.run() == (0, "") and len(other.daemons()) == 1)
-            wait_until(other.proved)
-        assert shows(shell, "LLMENV_MCP_URL") == f"http://{world.bind}/mcp"
-        world.check()
-        revives(shell, world)
+        with Shell(name, world) as shell:
+            wait_until(world.proved)
+            assert shows(shell, "LLMENV_MCP_URL") == f"http://{world.bind}/mcp"
+            set_ = shlex.join([f"HOME={other.home}", f"ZDOTDIR={model.hook.parent}"])
+            with inside(shell, f"env {set_} {again(model)}") as said:
+                assert said == ""
+                assert shows(shell, "LLMENV_MCP_URL") == f"http://{other.bind}/mcp"
+                wait_until(lambda: shell.run() == (0, "") and len(other.daemons()) == 1)
+                wait_until(other.proved)
+            assert shows(shell, "LLMENV_MCP_URL") == f"http://{world.bind}/mcp"
+            world.check()
+            revives(shell, world)
 
 
 @EACH
@@ -244,6 +278,48 @@ def test_su_to_somebody_else(name: str, options: list[str]) -> None:
                     assert (shows(shell, "HOME") == str(world.home)) == bool(options)
             assert seen[0] == seen[1]
             wait_until(lambda: not processes_with(f"--hook\0{world.state}"))
+            assert listed(world) == before
+            assert world.check() == daemon
+            revives(shell, world)
+
+
+@EACH
+def test_su_to_somebody_with_a_home(name: str) -> None:
+    """With `-m`, since nobody's own is not there; and the URL that root has exported stays."""
+    need_root()
+    need("su")
+    with (
+        tempfile.TemporaryDirectory(dir="/tmp") as directory,
+        World(Path(directory) / "w") as world,
+        World(Path(directory) / "other") as other,
+    ):
+        os.chmod(directory, 0o755)
+        at_home(world)
+        at_home(other)
+        python = python_for_everybody(world)
+        stub, helper = (Path(shutil.copy(file, other.root)) for file in (STUB, ENSURE))
+        config = other.config.read_text().replace(str(STUB), str(stub))
+        other.config.write_text(config.replace(sys.executable, python))
+        hook = hook_text(other, name, helper=helper).replace(sys.executable, python)
+        with Shell(name, other, hook=hook, environment={"LLMENV_DISABLE": "1"}) as model:
+            program, *arguments = shlex.split(again(model))
+        other.give_to_nobody()
+        with Shell(name, world) as shell:
+            wait_until(world.proved)
+            daemon = world.check()
+            wait_until(lambda: not processes_with(f"--hook\0{world.state}"))
+            before = listed(world)
+            assert shows(shell, "LLMENV_MCP_URL") == f"http://{world.bind}/mcp"
+            set_ = ["-u", "XDG_DATA_HOME", "-u", "HISTFILE", f"HOME={other.home}"]
+            set_.append(f"ZDOTDIR={model.hook.parent}")
+            su = ["su", "-m", "-s", program, "nobody", "--", *arguments]
+            with inside(shell, shlex.join(["env", *set_, *su])) as said:
+                assert said == ""
+                assert shell.run("id -un")[1] == "nobody"
+                assert shows(shell, "LLMENV_MCP_URL") == f"http://{other.bind}/mcp"
+                wait_until(other.proved)
+                assert Path(f"/proc/{other.check()}").stat().st_uid == 65534
+                revives(shell, other)
             assert listed(world) == before
             assert world.check() == daemon
             revives(shell, world)
