@@ -84,7 +84,7 @@ class Real(Shell):
 
     def __init__(self, name: str, world: World) -> None:
         need(name)
-        self.name, self.world, self.count = name, world, 0
+        self.name, self.world, self.count, self.entered = name, world, 0, []
         self.child = pexpect.spawn(
             name, ["-i"], env=world.env, encoding="utf-8", dimensions=(40, 400), timeout=20
         )
