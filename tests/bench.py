@@ -271,6 +271,7 @@ def crowd(shell: str, size: int, place: Place, rounds: int = 3) -> list[Row]:
 
     def with_hook() -> float:
         took = start_together(shell, size, place, "llmenv")
+        wait_until(lambda: processes_with(place.listener), 60)  # a helper may be a shell still
         place.quiet()
         daemons = processes_with(place.listener)
         if len(daemons) != 1:
