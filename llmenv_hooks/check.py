@@ -82,15 +82,14 @@ def check(
     try:
         ensure.load_config()
     except ensure.UsageError as error:
-        if os.environ.get("GITHUB_ACTIONS") == "true":
-            _annotate("llmenv check", str(error), ensure.config_path())
+        _annotate("llmenv check", str(error), ensure.config_path())
         raise
     for shell in known:
         for row in _rows(shell, golden, update, allow_missing):
             rows.append(row)
             if not as_json:
                 _print_row(row)
-            if row.result == "failed" and os.environ.get("GITHUB_ACTIONS") == "true":
+            if row.result == "failed":
                 title = f"llmenv check {row.shell}: {row.check}"
                 _annotate(title, row.detail, _golden_path(shell, golden))
     if as_json:
@@ -110,7 +109,9 @@ def _print_row(row: Row) -> None:
 
 
 def _annotate(title: str, detail: str, path: str) -> None:
-    """Tell GitHub Actions, which reads its commands from both streams; stdout may be JSON."""
+    """Tell GitHub Actions, where this runs there; it reads both streams, and stdout may be JSON."""
+    if os.environ.get("GITHUB_ACTIONS") != "true":
+        return
 
     def escaped(text: str, more: str = "") -> str:
         return "".join(f"%{ord(c):02X}" if c in "%\r\n" + more else c for c in text)

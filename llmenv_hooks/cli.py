@@ -229,10 +229,13 @@ def stop(name: Annotated[str | None, _name("all")] = None) -> None:
     """
     config = _config()
     left_over = ensure.left_over(config, ensure.state_dir())
-    if name is None and left_over:
-        _each(left_over, "stopping", _stop)  # first: it may have the port of one in the config
-    config.services += left_over if name else []
-    _each([_named(config, name)] if name else config.services, "stopping", _stop)
+    if name:
+        config.services += left_over
+        _each([_named(config, name)], "stopping", _stop)
+        return
+    # What is left over goes first: it may have the port of one in the config.
+    for services in (left_over, config.services):
+        _each(services, "stopping", _stop)
 
 
 @app.command(cls=_Command)

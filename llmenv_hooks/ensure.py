@@ -2120,14 +2120,10 @@ class _Run:
             if sight.state == "elsewhere":
                 raise _Elsewhere
             if sight.state == "taken":
-                bind = self.service.bind
-                other = _started_as(bind, self.files)
-                self.fail(
-                    f"{bind} is taken by {sight.detail}, started as {other}; llmenv stop {other}"
-                    if other
-                    else f"{bind} is taken by {sight.detail}, which is not this service;"
-                    " stop it, or give the service another bind"
+                whose = _started_as(self.service.bind, self.files) or (
+                    "which is not this service; stop it, or give the service another bind"
                 )
+                self.fail(f"{self.service.bind} is taken by {sight.detail}, {whose}")
             if sight.state == "bare" and sight.age < self.service.start_timeout:
                 return Result(EnsureOutcome.ALREADY_RUNNING, sight.pid)
             if sight.state == "changed":
@@ -2430,15 +2426,12 @@ def _stop(service: Service, files: Files, deadline: float) -> Result:
             ended = _end(service, files)
             if not ended and look(service, files).state in ("up", "adopted"):
                 _remove(files.alive)
-                other = _started_as(service.bind, files)
+                whose = _started_as(service.bind, files) or (
+                    "not started by llmenv; stop it yourself"
+                )
                 raise Problem(
                     f"{service.name}: {find_listener(service) or 'a process'} serves"
-                    f" {service.bind}, but was "
-                    + (
-                        f"started as {other}; llmenv stop {other}"
-                        if other
-                        else "not started by llmenv; stop it yourself"
-                    )
+                    f" {service.bind}, but was {whose}"
                 )
             _remove(files.pid)
             _remove(files.fail)
@@ -2450,11 +2443,10 @@ def _stop(service: Service, files: Files, deadline: float) -> Result:
 
 
 def _started_as(bind: str, files: Files) -> str:
-    """Return the name of another service beside *files* whose daemon has *bind*, or ""."""
-    for other in _recorded(files.directory):
-        record = read_record(other.life)
-        if other.service != files.service and record and record.bind == bind and _alive_here(other):
-            return other.service
+    """Say which service beside *files*, of another name, has *bind*; "" when none has."""
+    for other, record in _living(files.directory):
+        if other.service != files.service and record.bind == bind:
+            return f"started as {other.service}; llmenv stop {other.service}"
     return ""
 
 
@@ -2566,12 +2558,19 @@ def find(service: Service, state: str) -> tuple[Files, Sight]:
 def left_over(config: Config, state: str) -> list[Service]:
     """Return what runs here by its record in *state*, though *config* has it no more."""
     known = {service.name for service in config.services}
-    found = []
+    return [
+        Service(files.service, bind=record.bind, bridge=False)
+        for files, record in _living(state)
+        if files.service not in known
+    ]
+
+
+def _living(state: str) -> Iterator[tuple[Files, Identity]]:
+    """Yield what is recorded in the directory *state* and seen to live here, with its record."""
     for files in _recorded(state):
         record = read_record(files.life)
-        if files.service not in known and record and _alive_here(files):
-            found.append(Service(files.service, bind=record.bind, bridge=False))
-    return found
+        if record and _alive_here(files):
+            yield files, record
 
 
 def _recorded(state: str) -> list[Files]:
@@ -2890,10 +2889,11 @@ def detach() -> None:
         os.setsid()
     _open_standard_descriptors()
     try:
-        # One by one up to the limit, which may be a thousand million, would take minutes.
         held = [int(name) for name in os.listdir("/dev/fd")]
     except (OSError, ValueError):
-        held = list(range(os.sysconf("SC_OPEN_MAX")))
+        # One by one up to the limit: where that is a thousand million, it takes minutes.
+        held = []
+        os.closerange(3, os.sysconf("SC_OPEN_MAX"))
     for fd in held:
         if fd > 2:
             _close(fd)

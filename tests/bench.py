@@ -159,7 +159,7 @@ def prompts_of_new_shells(
             terminals[name].due()
         timers = {name: partial(in_a_row, terminal) for name, terminal in terminals.items()}
         interleaved(timers, WARM_UP)  # the first prompts start the helper in the background
-        for place, _ in variants.values():
+        for place in {place for place, _ in variants.values()}:
             place.quiet()
         due = [terminal.due() for terminal in terminals.values()]
         took = interleaved(timers, IN_A_ROUND)
