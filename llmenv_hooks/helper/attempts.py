@@ -1,0 +1,127 @@
+"""One attempt at a service: what both halves of the protocol, `protocol` and `launch`, share.
+
+An attempt has a deadline, tells why it waits, and writes down why it failed.
+"""
+
+from __future__ import annotations
+
+import time
+
+from llmenv_hooks.helper.errors import EnsureOutcome, NotYet, Problem, Result, printable
+from llmenv_hooks.helper.failures import attempt_digest, note_failure
+from llmenv_hooks.helper.logfile import cut_log
+from llmenv_hooks.helper.mcp import deep_check
+from llmenv_hooks.helper.pidfile import read_pidfile
+from llmenv_hooks.helper.places import Files, cannot_use
+from llmenv_hooks.helper.programs import command_line, expanded
+from llmenv_hooks.helper.proofs import linked_pid
+from llmenv_hooks.helper.publishing import publish
+from llmenv_hooks.helper.services import Service
+from llmenv_hooks.helper.sight import Sight
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import NoReturn
+
+DEFAULT_TIMEOUT_S = 10.0
+
+
+class Again(Exception):
+    """The state directory was replaced under us: look anew."""
+
+
+class Attempt:
+    """One `ensure` of *service* in one realm, whose files are *files*.
+
+    *deadline* is on the monotonic clock.  *hook*: obey the pauses after failures, and let others
+    wait.  *deep*: ask the stdio server too.  *revive*: start it although it was stopped on purpose.
+    *note* is one line that the user should see although all is well.
+    """
+
+    def __init__(
+        self,
+        service: Service,
+        files: Files,
+        deadline: float,
+        *,
+        hook: bool = False,
+        deep: bool = False,
+        revive: bool = False,
+    ) -> None:
+        self.service = service
+        self.files = files
+        self.deadline = deadline
+        self.hook = hook
+        self.deep = deep and service.bridge
+        self.revive = revive
+        self.note = ""
+
+    def wait(self, why: str) -> None:
+        """Let a moment pass.
+
+        Raises:
+            NotYet: the deadline has passed; *why* says what is waited for.
+        """
+        if time.monotonic() >= self.deadline:
+            raise NotYet(
+                f"{self.service.name}: not up yet on {self.service.bind}: {why};"
+                f" it goes on, its output is in {printable(self.files.log)}"
+            )
+        time.sleep(0.02)
+
+    def fail(self, why: str) -> NoReturn:
+        """Write the failure down for the hook, and raise it as a Problem."""
+        raise self.failed(why)
+
+    def failed(self, why: str) -> Problem:
+        """Write the failure down for the hook, and return it."""
+        message = f"{self.service.name}: {why}"
+        note_failure(self.files, message, attempt_digest(self.service))
+        return Problem(printable(message, 700))
+
+    def was_stopped(self) -> Problem:
+        """Return what to raise for a service that was stopped on purpose."""
+        return Problem(f"{self.service.name} was stopped; llmenv start {self.service.name}")
+
+    def meant(self) -> tuple[Service, list[str]]:
+        """Return the service with its variables expanded, and the command line of its daemon.
+
+        Raises:
+            Problem: a variable is not set, or a program is not there; it is written down.
+        """
+        try:
+            service = expanded(self.service)
+            return service, command_line(service)
+        except Problem as problem:
+            self.fail(str(problem))
+
+    def child_is_gone(self) -> bool:
+        """True when the deep check is asked for, and finds that the stdio server is gone."""
+        if not self.deep:
+            return False
+        verdict = deep_check(self.service)
+        if verdict in ("busy", "unknown"):
+            self.note = f"{self.service.name}: answers its port, but the deep check says {verdict}"
+        return verdict == "gone"
+
+    def accept(self, sight: Sight) -> Result:
+        """Return that the service was running, as *sight* found it."""
+        pid = linked_pid(self.files) or sight.pid
+        return Result(EnsureOutcome.ALREADY_RUNNING, pid, self.note)
+
+    def finish(self, outcome: str, pid: int | None) -> Result:
+        """Publish a running service, whose listener is *pid* if known, and return the result."""
+        try:
+            cut_log(self.files)
+            self.note_garbage()
+            pid = publish(self.service, self.files, pid)
+        except OSError as error:
+            self.note = f"{self.service.name} runs, but {cannot_use(error, self.files)}"
+        return Result(outcome, pid, self.note)
+
+    def note_garbage(self) -> None:
+        """Note that the pidfile, which is about to be replaced, held no pid."""
+        try:
+            read_pidfile(self.files.pid)
+        except (OSError, Problem) as problem:
+            self.note = self.note or f"{self.service.name}: {problem}; it is replaced"

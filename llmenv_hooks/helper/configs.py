@@ -1,0 +1,47 @@
+"""What the config says, once it has been read."""
+
+from __future__ import annotations
+
+import os
+
+from llmenv_hooks.helper.errors import printable
+from llmenv_hooks.helper.services import Service, is_local, reachable
+
+
+class Config:
+    """What the config says: *services* in its order, *server_host* or None, the file's *path*."""
+
+    def __init__(self, services: list[Service], server_host: str | None, path: str) -> None:
+        self.services = services
+        self.server_host = server_host
+        self.path = path
+
+    @property
+    def here(self) -> bool:
+        """True when services run on this host."""
+        if self.server_host is None:
+            return True
+        ours, named = os.uname().nodename.lower(), self.server_host.lower()
+        if "." in ours and "." in named:
+            return ours == named
+        return ours.split(".")[0] == named.split(".")[0]
+
+    @property
+    def not_here(self) -> str:
+        """Why nothing is started, where `here` is false."""
+        return (
+            f"services run on {printable(self.server_host or '')} (server_host in"
+            f" {printable(self.path)}), not on this host"
+        )
+
+    @property
+    def kept_alive(self) -> list[Service]:
+        """The services that run on this host without being asked for by name."""
+        return [service for service in self.services if service.autostart] if self.here else []
+
+    def url(self, service: Service) -> str:
+        """Return the URL at which an agent on this host reaches *service*."""
+        host = reachable(service.host)
+        if not self.here and self.server_host and is_local(host):
+            host = self.server_host
+        return f"http://{f'[{host}]' if ':' in host else host}:{service.port}/mcp"

@@ -1,0 +1,141 @@
+"""From the tables of a config to a `Config`; or which key in which line is wrong, and why."""
+
+from __future__ import annotations
+
+from llmenv_hooks.helper.configs import Config
+from llmenv_hooks.helper.errors import UsageError, printable
+from llmenv_hooks.helper.programs import expandable
+from llmenv_hooks.helper.services import (
+    DEFAULT_BIND,
+    FIRST_URL,
+    START_TIMEOUT_S,
+    Service,
+    valid_name,
+    variable,
+)
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, NoReturn
+
+
+class Checker:
+    """Turns a parsed config into a `Config`, or says which line is wrong."""
+
+    SERVICE_KEYS = ("command", "bind", "bridge", "env", "cwd", "start_timeout", "autostart")
+
+    def __init__(self, path: str, text: str, stamp: str) -> None:
+        self.path = path
+        self.lines = text.splitlines()
+        self.stamp = stamp
+
+    def config(self, table: dict[str, Any]) -> Config:
+        for key in table:
+            if key not in ("server_host", "services"):
+                self.wrong("", key, "unknown key; want server_host or [services.NAME]")
+        server_host = table.get("server_host")
+        if not (server_host is None or (isinstance(server_host, str) and server_host)):
+            self.wrong("", "server_host", "want a host name in quotes")
+        tables = table.get("services", {})
+        if not (isinstance(tables, dict) and all(isinstance(t, dict) for t in tables.values())):
+            self.wrong("", "services", "want tables named [services.NAME]")
+        services = [self.service(name, values) for name, values in tables.items()]
+        self.distinct(services)
+        return Config(services if tables else [Service(stamp=self.stamp)], server_host, self.path)
+
+    def service(self, name: str, values: dict[str, Any]) -> Service:
+        if not valid_name(name):
+            self.wrong(f"services.{name}", "", "a service's name is letters, digits, - and _")
+        where = f"services.{name}"
+        for key in values:
+            if key not in self.SERVICE_KEYS:
+                self.wrong(where, key, f"unknown key; want one of {', '.join(self.SERVICE_KEYS)}")
+        command = values.get("command", [])
+        if not (_strings(command) and command[0]):
+            self.wrong(where, "command", 'want a list of strings, e.g. ["icm", "serve"]')
+        env = values.get("env", {})
+        if not (isinstance(env, dict) and _strings([*env, *env.values(), ""])):
+            self.wrong(where, "env", 'want strings, e.g. { NAME = "value" }')
+        if any("=" in key or not key for key in env):
+            self.wrong(where, "env", "a variable's name is not empty and has no =")
+        for key, texts in (("command", command), ("env", [*env.values()])):
+            if any(not expandable(text) for text in texts):
+                self.wrong(where, key, "a ${ begins a ${NAME}; for the characters write $${")
+        cwd = values.get("cwd", "/")
+        absolute = isinstance(cwd, str) and (cwd == "~" or cwd.startswith(("/", "~/", "${")))
+        if not absolute or "\0" in cwd or not expandable(cwd):
+            self.wrong(where, "cwd", "want an absolute path in quotes")
+        wait = values.get("start_timeout", START_TIMEOUT_S)
+        if isinstance(wait, bool) or not isinstance(wait, (int, float)) or not 0 < wait <= 3600:
+            self.wrong(where, "start_timeout", "want seconds, more than 0 and at most 3600")
+        for key in ("bridge", "autostart"):
+            if not isinstance(values.get(key, True), bool):
+                self.wrong(where, key, "want true or false")
+        if not isinstance(values.get("bind", DEFAULT_BIND), str):
+            self.wrong(where, "bind", "want an address in quotes, e.g. 127.0.0.1:7878")
+        try:
+            return Service(
+                name,
+                command,
+                values.get("bind", DEFAULT_BIND),
+                bridge=values.get("bridge", True),
+                env=env,
+                cwd=cwd,
+                start_timeout=float(wait),
+                autostart=values.get("autostart", True),
+                stamp=self.stamp,
+            )
+        except UsageError as error:
+            self.wrong(where, "bind", str(error))
+
+    def distinct(self, services: list[Service]) -> None:
+        for index, service in enumerate(services):
+            for other in services[:index]:
+                where = f"services.{service.name}"
+                if (other.host, other.port) == (service.host, service.port):
+                    self.wrong(where, "bind", f"{service.bind} is the bind of {other.name} too")
+                if variable(other.name) == variable(service.name):
+                    self.wrong(where, "", f"shares its variable with {other.name}; rename one")
+            if index and variable(service.name) == FIRST_URL:
+                self.wrong(
+                    f"services.{service.name}", "", f"{FIRST_URL} is the first service's; rename it"
+                )
+
+    def wrong(self, table: str, key: str, why: str) -> NoReturn:
+        line = self.line(table, key)
+        place = f"{self.path}:{line}" if line else self.path
+        what = ".".join(part for part in (table, key) if part)
+        raise UsageError(f"{printable(place)}: {printable(what, 100)}: {why}")
+
+    def line(self, table: str, key: str) -> int | None:
+        """Return the number of the line that sets *key* in [*table*], as far as a scan can tell."""
+        parts = table.split(".") if table else []
+        wanted = [*parts, key] if key else parts
+        header: list[str] = []
+        found = None
+        for number, text in enumerate(self.lines, 1):
+            bare = text.split("#")[0].strip()
+            if bare.startswith("["):
+                here = header = _dotted(bare.strip("[]"))
+            elif "=" in bare:
+                here = [*header, *_dotted(bare.split("=")[0])]
+            else:
+                continue
+            if here[: len(wanted)] == wanted:
+                return number
+            if parts and here[: len(parts)] == parts:
+                found = found or number
+        return found
+
+
+def _dotted(key: str) -> list[str]:
+    """Return the parts of a TOML key, as far as a scan can tell."""
+    return [part.strip().strip("\"'") for part in key.split(".")]
+
+
+def _strings(value: object) -> bool:
+    return (
+        isinstance(value, list)
+        and bool(value)
+        and all(isinstance(item, str) and "\0" not in item for item in value)
+    )

@@ -1,0 +1,167 @@
+"""The one file: the rooms of a package, one after the other, as one text.
+
+Owns llmenv-ensure.py: what the hooks call, what the tests drive, and what people copy to another
+machine.  SQLite ships its amalgamation the same way.  The same source gives the same bytes under
+every Python, since the text is taken as it stands, and only imports among rooms are left out.
+"""
+
+from __future__ import annotations
+
+import os
+
+from llmenv_hooks.helper.errors import Problem, printable
+from llmenv_hooks.helper.version import __version__
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import ast
+
+HELPER = "llmenv_hooks.helper"
+
+HEADING = """\
+# {name} {version}: generated from the rooms of {package}; change those, not this file.
+# SPDX-License-Identifier: MIT
+from __future__ import annotations
+
+import sys
+
+if sys.version_info < (3, 11):
+    sys.exit("{name} needs Python 3.11 or newer, not %d.%d" % sys.version_info[:2])
+
+"""
+
+
+class Room:
+    """One module on its way into the one file.
+
+    *name* is its full name; *uses* are the full names of the rooms it imports from; *imports* and
+    *typing* are lines, for all and for type checkers; *text* is the rest; *defines* its names.
+    """
+
+    def __init__(self, name: str, source: str) -> None:
+        import ast
+
+        self.name = name
+        self.uses: set[str] = set()
+        self.imports: set[str] = set()
+        self.typing: set[str] = set()
+        self.defines: list[str] = []
+        self.text = ""
+        lines = source.splitlines(keepends=True)
+        done = 0
+        for node in ast.parse(source).body:
+            first, last = done, node.end_lineno or 0
+            done = last
+            if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("llmenv_hooks."):
+                self.uses.add(str(node.module))
+            elif isinstance(node, ast.ImportFrom) and node.module == "__future__":
+                continue
+            elif isinstance(node, (ast.Import, ast.ImportFrom)):
+                self.imports.add(lines[last - 1])
+            elif isinstance(node, ast.If) and isinstance(node.test, ast.Name):
+                for one in node.body:
+                    self._add_typing(one, lines)
+            elif not self._is_switch(node):
+                self.defines += _names(node)
+                self.text += "".join(lines[first:last])
+        self.text = self.text.strip("\n") + "\n"
+
+    def _add_typing(self, node: ast.stmt, lines: list[str]) -> None:
+        import ast
+
+        module = node.module if isinstance(node, ast.ImportFrom) else None
+        if not (module or "").startswith("llmenv_hooks."):
+            self.typing.add("".join(lines[node.lineno - 1 : node.end_lineno]))
+
+    @staticmethod
+    def _is_switch(node: ast.stmt) -> bool:
+        """True for the line `TYPE_CHECKING = False`, which the one file has once."""
+        return _names(node) == ["TYPE_CHECKING"]
+
+
+def _names(node: ast.stmt) -> list[str]:
+    """Return the names that a top-level statement defines."""
+    import ast
+
+    if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
+        return [node.name]
+    targets = node.targets if isinstance(node, ast.Assign) else [getattr(node, "target", None)]
+    found = [one for target in targets if target for one in ast.walk(target)]
+    return [one.id for one in found if isinstance(one, ast.Name)]
+
+
+def packed_helper() -> bytes:
+    """Return llmenv-ensure.py; where this runs as that file, its own text."""
+    if not __name__.startswith(HELPER):
+        with open(__file__, "rb") as file:
+            return file.read()
+    return packed("llmenv-ensure", HELPER)
+
+
+def packed(name: str, package: str) -> bytes:
+    """Return the rooms of *package*, and those that they use, as the text of one program *name*.
+
+    Raises:
+        ValueError: two rooms define the same name, or import each other.
+    """
+    root = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+    rooms: dict[str, Room] = {}
+    for file in sorted(os.listdir(os.path.join(root, *package.split(".")))):
+        if file.endswith(".py") and file != "__init__.py":
+            _collect(f"{package}.{file.removesuffix('.py')}", root, rooms)
+    ordered: list[Room] = []
+    for each in sorted(rooms.values(), key=lambda room: room.name.endswith("__main__")):
+        _place(each, rooms, ordered, [])
+    owners: dict[str, str] = {}
+    for room in ordered:
+        for defined in room.defines:
+            if defined in owners:
+                raise ValueError(f"{defined} is defined in {owners[defined]} and in {room.name}")
+            owners[defined] = room.name
+    imports = sorted(set().union(*(room.imports for room in ordered)) - {"import sys\n"})
+    typing = sorted(set().union(*(room.typing for room in ordered)), key=_imports_first)
+    text = HEADING.format(name=name, version=__version__, package=package)
+    text += "".join(imports) + "\nTYPE_CHECKING = False\nif TYPE_CHECKING:\n" + "".join(typing)
+    for room in ordered:
+        text += f"\n\n# {'-' * 8} {room.name.rpartition('.')[2]} {'-' * 8}\n\n{room.text}"
+    return text.encode()
+
+
+def _collect(name: str, root: str, rooms: dict[str, Room]) -> None:
+    """Read the room *name*, and all that it uses, into *rooms*."""
+    if name in rooms:
+        return
+    with open(os.path.join(root, *name.split(".")) + ".py", encoding="utf-8") as file:
+        rooms[name] = Room(name, file.read())
+    for used in sorted(rooms[name].uses):
+        _collect(used, root, rooms)
+
+
+def _place(room: Room, rooms: dict[str, Room], ordered: list[Room], above: list[str]) -> None:
+    """Put *room* into *ordered*, after all that it uses."""
+    if room in ordered:
+        return
+    if room.name in above:
+        raise ValueError(f"a circle of imports: {' > '.join([*above, room.name])}")
+    for used in sorted(room.uses):
+        _place(rooms[used], rooms, ordered, [*above, room.name])
+    ordered.append(room)
+
+
+def _imports_first(line: str) -> tuple[bool, str]:
+    return "import" not in line, line
+
+
+def pack(path: str) -> None:
+    """Write llmenv-ensure.py to the absolute *path*, by a temporary file and rename.
+
+    Raises:
+        Problem: it cannot be written.
+    """
+    temporary = path + ".tmp"
+    try:
+        with open(temporary, "wb") as file:
+            file.write(packed_helper())
+        os.replace(temporary, path)
+    except OSError as error:
+        raise Problem(f"cannot write {printable(path)}: {error.strerror or error}") from None

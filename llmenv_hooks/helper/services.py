@@ -1,0 +1,126 @@
+"""A service: a named daemon that should be running, and the words for its address.
+
+Owns the defaults (`icm serve` on 127.0.0.1:7878, the seed's) and the rule for names.
+"""
+
+from __future__ import annotations
+
+import _socket
+import zlib
+
+from llmenv_hooks.helper.errors import UsageError, printable
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+
+DEFAULT_NAME = "mcp-proxy"
+DEFAULT_COMMAND = ["icm", "serve"]
+DEFAULT_BIND = "127.0.0.1:7878"
+FIRST_URL = "LLMENV_MCP_URL"  # where shells find the first service
+START_TIMEOUT_S = 60.0
+
+
+def parse_bind(bind: str) -> tuple[str, int]:
+    """Split *bind*, `IP:PORT` or `[IPv6]:PORT`, into the literal address and the port.
+
+    Raises:
+        UsageError: it is anything else (a host name, no port, a port outside 1-65535).
+    """
+    host, colon, digits = bind.rpartition(":")
+    family = _socket.AF_INET
+    if host.startswith("[") and host.endswith("]"):
+        host, family = host[1:-1], _socket.AF_INET6
+    try:
+        _socket.inet_pton(family, host)
+    except (OSError, ValueError):
+        colon = ""
+    valid = digits.isascii() and digits.isdigit() and len(digits) <= 5 and 0 < int(digits) < 65536
+    if not (colon and valid):
+        raise UsageError(
+            f"bad address {printable(bind, 80)!r}: want IP:PORT with a port from 1 to 65535,"
+            " e.g. 127.0.0.1:7878 or [::1]:7878"
+        )
+    return host, int(digits)
+
+
+class Service:
+    """A named daemon that should be running.
+
+    *command* is an argv; *bind* as for `parse_bind`; *env* is added to the daemon's environment;
+    *cwd* is absolute; *start_timeout* in seconds; *stamp* changes when the config does; without
+    *autostart* it is only started by name.  *command*, *cwd* and the values of *env* are as in the
+    config: `expanded` puts in what `~` and `${NAME}` stand for.
+    """
+
+    def __init__(
+        self,
+        name: str = DEFAULT_NAME,
+        command: list[str] | None = None,
+        bind: str = DEFAULT_BIND,
+        *,
+        bridge: bool = True,
+        env: dict[str, str] | None = None,
+        cwd: str = "/",
+        start_timeout: float = START_TIMEOUT_S,
+        autostart: bool = True,
+        stamp: str = "",
+    ) -> None:
+        self.name = name
+        self.command = list(command or DEFAULT_COMMAND)
+        self.host, self.port = parse_bind(bind)
+        self.bridge = bridge
+        self.env = dict(env or {})
+        self.cwd = cwd
+        self.start_timeout = start_timeout
+        self.autostart = autostart
+        self.stamp = stamp
+        parts = [self.bind, str(bridge), cwd, *self.command]
+        parts += [f"{key}={self.env[key]}" for key in sorted(self.env)]
+        self.digest = checksum(parts)  # changes when the daemon would have to be another
+
+    def but(self, **changed: Any) -> Service:
+        """Return this service with the fields that are named *changed*."""
+        names = "name command bind bridge env cwd start_timeout autostart stamp".split()
+        return Service(**{name: getattr(self, name) for name in names} | changed)
+
+    @property
+    def bind(self) -> str:
+        """The address as one word, IPv6 in brackets."""
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+
+def checksum(parts: list[str]) -> str:
+    return f"{zlib.crc32(chr(0).join(parts).encode('utf-8', 'surrogateescape')):08x}"
+
+
+def reachable(host: str) -> str:
+    """Return the address to connect to for a daemon that binds *host*."""
+    return {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
+
+
+def is_local(host: str) -> bool:
+    return host.startswith("127.") or host == "::1"
+
+
+def open_to_others(service: Service) -> str | None:
+    """Return the warning about a *service* that more than this machine can reach, or None."""
+    if is_local(service.host):
+        return None
+    return f"{service.bind} can be reached by other machines, and nobody is asked for a password"
+
+
+def valid_name(name: str) -> bool:
+    """True for a name that can stand in a file name and in LLMENV_<NAME>_URL."""
+    return (
+        0 < len(name) <= 64
+        and name.isascii()
+        and name[0].isalnum()
+        and all(c.isalnum() or c in "-_" for c in name)
+    )
+
+
+def variable(name: str) -> str:
+    """Return the environment variable that holds service *name*'s URL."""
+    return f"LLMENV_{name.upper().replace('-', '_')}_URL"

@@ -1,0 +1,56 @@
+"""How a service is doing, for people: `llmenv status` and `llmenv doctor`."""
+
+from __future__ import annotations
+
+from llmenv_hooks.helper.failures import read_failure
+from llmenv_hooks.helper.mcp import deep_check
+from llmenv_hooks.helper.places import Files
+from llmenv_hooks.helper.processes import process_age
+from llmenv_hooks.helper.proofs import is_stopped, linked_pid
+from llmenv_hooks.helper.realms import find
+from llmenv_hooks.helper.services import Service
+
+
+class Status:
+    """What `inspect` found.
+
+    *state* is running, broken (its stdio server is gone), starting, stopped, failed, taken or
+    down; *pid* the listener's, *uptime* in seconds, both None where not known; *detail* one line.
+    """
+
+    def __init__(
+        self, state: str, files: Files, pid: int | None, uptime: float | None, detail: str
+    ) -> None:
+        self.state = state
+        self.files = files
+        self.pid = pid
+        self.uptime = uptime
+        self.detail = detail
+
+
+def inspect(service: Service, state: str) -> Status:
+    """Return how *service*, whose files are in *state*, is doing; changes nothing.
+
+    Raises:
+        Problem: a state file is not what it should be, or cannot be read.
+    """
+    files, sight = find(service, state)
+    failure = read_failure(files)
+    pid = linked_pid(files) or sight.pid
+    uptime = process_age(pid) if pid else None
+    if sight.state in ("up", "adopted"):
+        verdict = deep_check(service) if service.bridge else "ok"
+        words = {"gone": "its stdio server is gone", "ok": ""}.get(verdict, f"answers: {verdict}")
+        return Status("broken" if verdict == "gone" else "running", files, pid, uptime, words)
+    if sight.state in ("starting", "bare"):
+        return Status("starting", files, pid, uptime, f"no answer on {service.bind} yet")
+    if sight.state == "taken":
+        return Status("taken", files, None, None, f"{service.bind} is taken by {sight.detail}")
+    if sight.state == "changed":
+        return Status("running", files, pid, uptime, f"as configured before, on {sight.detail}")
+    if is_stopped(files):
+        return Status("stopped", files, None, None, "on purpose")
+    if failure:
+        said = failure.message.removeprefix(f"{service.name}: ")
+        return Status("failed", files, None, None, said)
+    return Status("down", files, None, None, "")

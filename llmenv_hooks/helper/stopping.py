@@ -1,0 +1,131 @@
+"""Ending a daemon and all below it; and the mark that keeps it stopped."""
+
+from __future__ import annotations
+
+import os
+import time
+
+from llmenv_hooks.helper.directories import make_directory
+from llmenv_hooks.helper.errors import Elsewhere, NotYet, Problem, printable
+from llmenv_hooks.helper.files import remove_file
+from llmenv_hooks.helper.identity import HERE, read_record
+from llmenv_hooks.helper.locks import (
+    life_is_held,
+    release_start_lock,
+    start_lock_holder,
+    take_start_lock,
+)
+from llmenv_hooks.helper.owners import life_holders
+from llmenv_hooks.helper.places import Files, beside, cannot_use, instances
+from llmenv_hooks.helper.ports import find_listener
+from llmenv_hooks.helper.processes import descendants, send_signal, start_time
+from llmenv_hooks.helper.proofs import mark_stopped
+from llmenv_hooks.helper.realms import in_our_realm
+from llmenv_hooks.helper.records import started_as
+from llmenv_hooks.helper.services import Service
+from llmenv_hooks.helper.sight import ANOTHER_REALMS, look
+
+
+def stop(service: Service, state: str, *, timeout: float = 30.0) -> bool:
+    """End *service*, whose files are in *state*, and mark it stopped; True if it was running.
+
+    It stays stopped, for hooks and for `llmenv-ensure`, until it is started with *revive*.
+
+    Raises:
+        Problem: it runs, and no identity record proves it ours; or it would not end.
+        NotYet: another process held the start lock for *timeout* seconds.
+    """
+    deadline = time.monotonic() + timeout
+    return in_our_realm(
+        lambda files: _stop(service, files, deadline), *instances(service.name, state)
+    )
+
+
+def stop_at(service: Service, pid_path: str, *, timeout: float = 30.0) -> bool:
+    """As `stop`, with the service's files beside the pidfile *pid_path*."""
+    deadline = time.monotonic() + timeout
+    return in_our_realm(lambda files: _stop(service, files, deadline), *beside(pid_path))
+
+
+def _stop(service: Service, files: Files, deadline: float) -> bool:
+    try:
+        for directory in {files.directory, files.locks}:
+            make_directory(directory)
+        sight = look(service, files)
+        if sight.state == "elsewhere":
+            raise Elsewhere
+        if sight.detail == ANOTHER_REALMS:
+            raise Problem(
+                f"{service.name} runs in another container that shares"
+                f" {printable(files.directory)}; stop it there"
+            )
+        if sight.state == "starting":
+            mark_stopped(files)  # for the one that waits for it under the lock
+        lock = take_start_lock(files)
+        while lock is None:
+            if time.monotonic() >= deadline:
+                raise NotYet(
+                    f"{service.name}: {start_lock_holder(files)} holds {printable(files.lock)}"
+                )
+            time.sleep(0.02)
+            lock = take_start_lock(files)
+        try:
+            # Marked first: a shell that sees it down must not think that it died.
+            mark_stopped(files)
+            ended = end_tree(service, files)
+            if not ended and look(service, files).answers:
+                remove_file(files.alive)
+                whose = started_as(service.bind, files) or (
+                    "not started by llmenv; stop it yourself"
+                )
+                raise Problem(
+                    f"{service.name}: {find_listener(service) or 'a process'} serves"
+                    f" {service.bind}, but was {whose}"
+                )
+            remove_file(files.pid)
+            remove_file(files.fail)
+            return ended
+        finally:
+            release_start_lock(lock, files)
+    except OSError as error:
+        raise Problem(f"{service.name}: {cannot_use(error, files)}") from None
+
+
+def end_tree(service: Service, files: Files) -> bool:
+    """End the daemon that the record or the lifetime lock proves to be ours, with its children.
+
+    Only under the start lock.  mcp-proxy cleans up after its child on SIGINT, not on SIGTERM, and
+    has put it into a session of its own, so the whole family is noted first.  Done when the
+    lifetime lock is free; False when there was nothing to end.
+
+    Raises:
+        Problem: something is left even after SIGKILL.
+    """
+    import signal
+
+    roots = life_holders(files.life)
+    record = read_record(files.life)
+    if record and record.uid == os.getuid() and record.whereabouts() == HERE:
+        # Its leader passes the signal on to whom it wraps.
+        leaders = {record.pid}
+    else:
+        leaders = set(roots)
+    family = {pid: start_time(pid) for pid in descendants(roots | leaders)}
+    if not family:
+        return False
+    stages = ((signal.SIGINT, 6.0), (signal.SIGTERM, 2.0), (signal.SIGKILL, 4.0))
+    for number, patience in stages:
+        for pid in leaders if number == signal.SIGINT else list(family):
+            send_signal(pid, family[pid], number)
+        deadline = time.monotonic() + patience
+        while time.monotonic() < deadline:
+            left = {pid for pid, start in family.items() if start and start_time(pid) == start}
+            if not left and not life_is_held(files):
+                return True
+            time.sleep(0.02)
+        for pid in descendants(left | life_holders(files.life)):
+            family.setdefault(pid, start_time(pid))
+    raise Problem(
+        f"{service.name}: pid {', '.join(map(str, sorted(left))) or '-'} does not end,"
+        " even on SIGKILL"
+    )
