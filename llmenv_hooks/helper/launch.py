@@ -15,13 +15,14 @@ from llmenv_hooks.helper.files import close_quietly, open_ours, still_at
 from llmenv_hooks.helper.identity import RECORD_BYTES, identity_of
 from llmenv_hooks.helper.locks import life_is_held, take_lifetime_lock
 from llmenv_hooks.helper.logfile import cut_log, log_tail
+from llmenv_hooks.helper.marks import MARK, new_mark
 from llmenv_hooks.helper.owners import may_serve_for
 from llmenv_hooks.helper.places import cannot_use
 from llmenv_hooks.helper.ports import find_listener, probe
 from llmenv_hooks.helper.programs import command_line, daemon_environment
 from llmenv_hooks.helper.proofs import is_stopped, open_proof_dir
 from llmenv_hooks.helper.services import DEFAULT_NAME, Service, open_to_others
-from llmenv_hooks.helper.stopping import end_tree
+from llmenv_hooks.helper.stopping import end_strays, end_tree
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -66,6 +67,7 @@ def _spawn_under_locks(
     try:
         if not (still_at(lock, files.lock) and still_at(life, files.life)):
             raise Again
+        end_strays(service, files)
         cut_log(files)
         proof = open_proof_dir(files)
         opened.append(proof)
@@ -75,7 +77,8 @@ def _spawn_under_locks(
         # Blank, and of full length: the child's own record then needs no new block.
         os.pwrite(life, b" " * (RECORD_BYTES - 1) + b"\n", 0)
         try:
-            return spawn(service, argv, log, life, proof), offset
+            mark = {MARK: new_mark(files)}
+            return spawn(service, argv, log, life, proof, mark=mark), offset
         except (OSError, subprocess.SubprocessError) as error:
             attempt.fail(f"cannot run {printable(argv[0])}: {_why_not(error, attempt, service)}")
     finally:
@@ -153,9 +156,16 @@ def modules_to_spawn_with() -> tuple[ModuleType, ModuleType]:
 
 
 def spawn(
-    service: Service, argv: list[str], log: int | None, life: int | None = None, *held: int
+    service: Service,
+    argv: list[str],
+    log: int | None,
+    life: int | None = None,
+    *held: int,
+    mark: dict[str, str] | None = None,
 ) -> subprocess.Popen[bytes]:
     """Run *argv* detached, holding *life* and *held*, its output to *log*; return once exec'ed.
+
+    *mark* is added to its environment.
 
     Raises:
         OSError: exec failed, and no process is left.
@@ -180,7 +190,7 @@ def spawn(
             stdout=output,
             stderr=output,
             cwd="/" if service.bridge else service.cwd,
-            env=daemon_environment(service),
+            env=daemon_environment(service) | (mark or {}),
             start_new_session=True,
             pass_fds=held if life is None else (life, *held),
             preexec_fn=in_the_child,

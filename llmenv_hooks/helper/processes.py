@@ -148,6 +148,25 @@ def descendants(roots: set[int]) -> set[int]:
     return family
 
 
+def ancestors(pid: int) -> set[int]:
+    """Return *pid* and all processes above it, as far as they are seen."""
+    parents = _parents()
+    line = {pid}
+    while (pid := parents.get(pid, 0)) and pid not in line:
+        line.add(pid)
+    return line
+
+
+def own_pids() -> Iterator[int]:
+    """Yield every process that /proc shows as this user's."""
+    for pid in all_pids():
+        try:
+            if os.stat(f"{PROC}/{pid}").st_uid == os.geteuid():
+                yield pid
+        except OSError:
+            continue
+
+
 def all_pids(first: int | None = None) -> Iterator[int]:
     """Yield *first*, then every process that /proc shows."""
     if first is not None:

@@ -15,6 +15,7 @@ from llmenv_hooks.helper.locks import (
     start_lock_holder,
     take_start_lock,
 )
+from llmenv_hooks.helper.marks import marked, strays
 from llmenv_hooks.helper.owners import life_holders
 from llmenv_hooks.helper.places import Files, beside, cannot_use, instances
 from llmenv_hooks.helper.ports import find_listener
@@ -92,11 +93,11 @@ def _stop(service: Service, files: Files, deadline: float) -> bool:
 
 
 def end_tree(service: Service, files: Files) -> bool:
-    """End the daemon that the record or the lifetime lock proves to be ours, with its children.
+    """End the daemon that the record or the lifetime lock proves to be ours, and all below it.
 
     Only under the start lock.  mcp-proxy cleans up after its child on SIGINT, not on SIGTERM, and
-    has put it into a session of its own, so the whole family is noted first.  Done when the
-    lifetime lock is free; False when there was nothing to end.
+    has put it into a session of its own, so the whole family is noted first; what carries our mark
+    belongs to it.  Done when the lifetime lock is free; False when there was nothing to end.
 
     Raises:
         Problem: something is left even after SIGKILL.
@@ -109,23 +110,55 @@ def end_tree(service: Service, files: Files) -> bool:
         # Its leader passes the signal on to whom it wraps.
         leaders = {record.pid}
     else:
-        leaders = set(roots)
-    family = {pid: start_time(pid) for pid in descendants(roots | leaders)}
+        leaders = roots or set(marked(files))
+    family = {pid: start_time(pid) for pid in descendants(roots | leaders | set(marked(files)))}
     if not family:
         return False
-    stages = ((signal.SIGINT, 6.0), (signal.SIGTERM, 2.0), (signal.SIGKILL, 4.0))
-    for number, patience in stages:
-        for pid in leaders if number == signal.SIGINT else list(family):
-            send_signal(pid, family[pid], number)
-        deadline = time.monotonic() + patience
-        while time.monotonic() < deadline:
-            left = {pid for pid, start in family.items() if start and start_time(pid) == start}
-            if not left and not life_is_held(files):
-                return True
-            time.sleep(0.02)
-        for pid in descendants(left | life_holders(files.life)):
+    for pid in leaders:
+        send_signal(pid, family[pid], signal.SIGINT)
+    if not _gone_within(6.0, family, files):
+        _end_family(service, files, family)
+    return True
+
+
+def end_strays(service: Service, files: Files) -> None:
+    """End what earlier lives of *service* left behind; only while no daemon of it lives.
+
+    Raises:
+        Problem: something is left even after SIGKILL.
+    """
+    family = {pid: start_time(pid) for pid in descendants(strays(files, None))}
+    if family:
+        _end_family(service, files, family)
+
+
+def _end_family(service: Service, files: Files, family: dict[int, str | None]) -> None:
+    """Send SIGTERM, and then SIGKILL, to all that is left of *family* and has come since."""
+    import signal
+
+    for number, patience in ((signal.SIGTERM, 2.0), (signal.SIGKILL, 4.0)):
+        for pid in descendants(_left(family) | life_holders(files.life) | set(marked(files))):
             family.setdefault(pid, start_time(pid))
+        for pid, start in family.items():
+            send_signal(pid, start, number)
+        if _gone_within(patience, family, files):
+            return
     raise Problem(
-        f"{service.name}: pid {', '.join(map(str, sorted(left))) or '-'} does not end,"
+        f"{service.name}: pid {', '.join(map(str, sorted(_left(family)))) or '-'} does not end,"
         " even on SIGKILL"
     )
+
+
+def _gone_within(seconds: float, family: dict[int, str | None], files: Files) -> bool:
+    """Wait until all of *family* is dead and the lifetime lock is free; False when it is not."""
+    deadline = time.monotonic() + seconds
+    while _left(family) or life_is_held(files):
+        if time.monotonic() >= deadline:
+            return False
+        time.sleep(0.02)
+    return True
+
+
+def _left(family: dict[int, str | None]) -> set[int]:
+    """Return those of *family*, pid -> start time, that still live."""
+    return {pid for pid, start in family.items() if start and start_time(pid) == start}
