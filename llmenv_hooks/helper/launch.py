@@ -22,6 +22,7 @@ from llmenv_hooks.helper.ports import find_listener, probe
 from llmenv_hooks.helper.programs import command_line, daemon_environment
 from llmenv_hooks.helper.proofs import is_stopped, open_proof_dir
 from llmenv_hooks.helper.services import DEFAULT_NAME, Service, open_to_others
+from llmenv_hooks.helper.statefiles import write_readme
 from llmenv_hooks.helper.stopping import end_strays, end_tree
 
 TYPE_CHECKING = False
@@ -44,6 +45,8 @@ def launch(attempt: Attempt, lock: int) -> Result:
     if signal.getsignal(signal.SIGCHLD) == signal.SIG_IGN:
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # else each child seems to have exited 0
     service, argv = attempt.meant()
+    end_strays(service, attempt.files)
+    write_readme(attempt.files.directory)
     child, offset = _spawn_under_locks(attempt, lock, service, argv)
     try:
         return _await_port(attempt, child, offset)
@@ -67,7 +70,6 @@ def _spawn_under_locks(
     try:
         if not (still_at(lock, files.lock) and still_at(life, files.life)):
             raise Again
-        end_strays(service, files)
         cut_log(files)
         proof = open_proof_dir(files)
         opened.append(proof)

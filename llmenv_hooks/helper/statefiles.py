@@ -1,0 +1,52 @@
+"""The table of the state files: README in the state directory, for whoever finds it.
+
+docs/architecture.md and the project's README have their tables from here.
+"""
+
+from __future__ import annotations
+
+import os
+
+from llmenv_hooks.helper.files import read_regular, replace_file
+
+STATE_FILES = (
+    ("NAME.pid", "the decimal pid, and nothing else: for any other tool"),
+    ("NAME.pid.lock", "the start lock and its holder's pid, while a start is under way"),
+    ("NAME.life", "the lifetime lock, which the daemon holds, and its identity record"),
+    ("NAME.proof", "a directory that the daemon holds open; its time: the next deep check"),
+    ("NAME.alive", "the link that shells test; it leads nowhere once the daemon is dead"),
+    ("NAME.output", "instead of it, for a daemon that closes what it does not know"),
+    ("NAME.sock", "the bridge's socket, for `llmenv connect`, `status` and `doctor`"),
+    ("NAME.token", "the bridge's token, where the system cannot tell users apart"),
+    ("NAME.child", "why the bridge's server keeps dying, while it does"),
+    ("NAME.fail", "the last failure: its message, count and time"),
+    ("NAME.log", "the daemon's output, at most 1 MiB; what came before is in NAME.log.1"),
+    ("config.parsed", "the config as it was last read"),
+    ("config.toml.fail", "what is wrong with the config, while it is"),
+    ("helper.log", "the traceback of a bug in a background run"),
+    ("README", "this table"),
+)
+README = "README"
+
+
+def readme() -> str:
+    """Return the text of README."""
+    width = max(len(name) for name, _ in STATE_FILES)
+    rows = "".join(f"{name:{width}}  {what}\n" for name, what in STATE_FILES)
+    return (
+        "llmenv keeps the state of its services here.  NAME is a service's; NAME@HOST is one of\n"
+        "another host or container with the same home.  `llmenv stop` first, then all of it may\n"
+        f"be removed.\n\n{rows}"
+    )
+
+
+def write_readme(directory: str) -> None:
+    """Put README into the state directory *directory*, unless it is there and as it should be."""
+    if os.path.basename(directory) != "llmenv":
+        return  # a directory that --pidfile names is the user's own
+    path, text = os.path.join(directory, README), readme().encode()
+    try:
+        if not os.path.lexists(path) or read_regular(path) != text:
+            replace_file(path, text)
+    except OSError:
+        return  # nothing depends on it
