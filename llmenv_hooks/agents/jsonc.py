@@ -1,10 +1,10 @@
-"""Edits one member of a JSON text, comments and trailing commas allowed, leaving the rest as it is.
+"""Edits one member of a JSON text and leaves the rest as it is, comments and commas included.
 
-What was inserted can be told from what a person wrote by the blank after its brace, so that `drop`
-undoes `put` to the byte and needs no record of it: an object that was there but empty becomes
-`{"name": ...}`, one that is made for the purpose `{ "name": ...}` or several lines.
+`drop` undoes `put` to the byte, without a record of what `put` did.  It goes by the blank after a
+brace: `put` turns an object that was there, but empty, into `{"name": ...}`, and makes a new object
+as `{ "name": ...}` or in several lines.
 The libraries that keep comments do not fit: json-five takes seconds for 100 KB and reads more than
-the agents do, jsonc-edit needs Node.
+the agents do, and jsonc-edit needs Node.
 """
 
 from __future__ import annotations
@@ -14,6 +14,8 @@ import json
 import operator
 import re
 from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
+
+from llmenv_hooks.agents.formats import Format, Unreadable, newline_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -56,11 +58,12 @@ class _Document:
 
         self.text = text
         self.plain = _COMMENT.sub(blank, text)
-        self.bare = _VALUE.sub(without_comma, self.plain)  # JSON; each value is where it was
+        # Strict JSON, of the same length as *text*, so that each value is where it was.
+        self.bare = _VALUE.sub(without_comma, self.plain)
         self.root = self.skip(0)
         try:
             empty = self.root == len(text)
-            # A float, since a long integer is refused with another error.
+            # Integers as floats: `int` refuses a very long one with an error of its own.
             load = json.JSONDecoder(parse_int=float, parse_constant=refuse)
             self.value: Any = {} if empty else load.decode(self.bare)
         except RecursionError:
@@ -163,7 +166,7 @@ def _insert(document: _Document, holder: _Object, path: Sequence[str], value: ob
     if "\n" not in text[holder.start : holder.members[0].start] + text[last.end : holder.close]:
         shown = " " + flat
     else:
-        newline = "\r\n" if "\r\n" in text else "\n"
+        newline = newline_of(text)
         indent = document.indent(last.start)
         unit = indent.removeprefix(document.indent(holder.close)) or "  "
         lines = json.dumps(_nested(path, value), indent=unit, ensure_ascii=False).split("\n")[1:-1]
@@ -217,10 +220,20 @@ def _without(document: _Document, holder: _Object, member: _Member) -> str:
     end = end if comma is None else comma + 1
     blank = text[end : len(text) - len(text[end:].lstrip(_BLANK))]
     if document.ends_in_line_comment(begin) and "\n" not in blank:
-        begin = member.start  # or what comes next would be in that comment
+        begin = member.start  # keep the newline, or the next member would be in that comment
     kept = text[:begin]
     index = holder.members.index(member)
     previous = document.comma(holder.members[index - 1].end) if index else None
     if comma is None and previous is not None:
         kept = text[:previous] + text[previous + 1 : begin]
     return kept + text[end:]
+
+
+def _read(text: str) -> Any:
+    try:
+        return parse(text)
+    except json.JSONDecodeError as error:
+        raise Unreadable(error.msg, error.lineno, error.colno) from None
+
+
+JSON = Format(_read, put, drop)

@@ -1,8 +1,7 @@
-"""The commands that write, check and show the config: `init` and `config`."""
+"""`llmenv init`: a first config, from templates/config.toml, with answers that a person gives."""
 
 from __future__ import annotations
 
-import json
 import os
 import shlex
 import sys
@@ -13,18 +12,11 @@ from typing import Annotated
 import typer
 
 from llmenv_hooks import ensure, render, userfile
+from llmenv_hooks.commands.config import toml_value
+from llmenv_hooks.places import PACKAGE
 
-app = typer.Typer(rich_markup_mode=None)
-
-SCHEMA = Path(__file__).resolve().with_name("config.schema.json")
+SCHEMA = Path(PACKAGE).resolve() / "config.schema.json"
 PORTS_TRIED = 100
-
-
-@app.callback(invoke_without_command=True, help="Check the config, show it, or say where.")
-def help_without_command(context: typer.Context) -> None:
-    """Print the help of a group of commands when none of them is named."""
-    if context.invoked_subcommand is None:
-        print(context.get_help())
 
 
 def init(
@@ -41,7 +33,7 @@ def init(
         raise ensure.UsageError("init has no terminal to ask on; llmenv init --yes asks nothing")
     command = _choose_command(yes)
     service = _at_a_free_port(command)
-    userfile.replace(path, None, _written(service).encode(), mode=0o600)
+    userfile.replace(path, None, _config_of(service).encode(), mode=0o600)
     print(f"wrote {ensure.printable(path)}: {service.name} on {service.bind}")
     print("next: `llmenv start` starts it, `llmenv install` has your shell keep it running")
     try:
@@ -79,11 +71,10 @@ def _split(command: str) -> list[str]:
 
 def _example_server() -> str:
     """Return where the example is: in a wheel's package, or beside it in a checkout."""
-    package = os.path.dirname(os.path.abspath(__file__))
-    packaged = os.path.join(package, "examples", "memory_server.py")
+    packaged = os.path.join(PACKAGE, "examples", "memory_server.py")
     if os.path.isfile(packaged):
         return packaged
-    return os.path.join(os.path.dirname(package), "examples", "memory_server.py")
+    return os.path.join(os.path.dirname(PACKAGE), "examples", "memory_server.py")
 
 
 def _at_a_free_port(command: list[str]) -> ensure.Service:
@@ -92,68 +83,28 @@ def _at_a_free_port(command: list[str]) -> ensure.Service:
     for port in range(first, first + PORTS_TRIED):
         service = ensure.Service("memory", command, f"{host}:{port}")
         listener = ensure.find_listener(service)
-        # One that runs this very command, as without a config, will be adopted.
-        if listener.runs(service) if listener else not ensure.probe(host, port):
+        # A listener that runs this very command, started without a config, will be adopted.
+        free = listener.runs(service) if listener else not ensure.probe(host, port)
+        if free:
             return service
         print(f"port {port} is taken by {listener or 'somebody'}; trying the next")
     raise ensure.Problem(f"no free port from {first} to {first + PORTS_TRIED - 1}; nothing written")
 
 
-def _written(service: ensure.Service) -> str:
+def _config_of(service: ensure.Service) -> str:
+    """Return the text of a config with *service* in it."""
     import jinja2
 
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(render.templates()),
         undefined=jinja2.StrictUndefined,
         autoescape=False,  # `finalize` quotes every value
-        finalize=_toml,
+        finalize=toml_value,
         keep_trailing_newline=True,
     )
     text = environment.get_template("config.toml").render(
         command=service.command, bind=service.bind
     )
-    # https://taplo.tamasfe.dev/configuration/directives.html: a path or an URL, no spaces.
+    # An editor reads this line: https://taplo.tamasfe.dev/configuration/directives.html.  It wants
+    # a path or an URL without spaces.
     return f"#:schema {SCHEMA.as_uri()}\n{text}"
-
-
-def _toml(value: object) -> str:
-    """Return *value* in one line of TOML that holds nothing a terminal would obey."""
-    if isinstance(value, dict):
-        pairs = ", ".join(f"{_toml(key)} = {_toml(item)}" for key, item in value.items())
-        return f"{{ {pairs} }}" if pairs else "{}"
-    # Strings, lists, numbers and booleans of JSON are TOML too, but for the bare U+007F.
-    text = json.dumps(value, ensure_ascii=False)
-    return "".join(c if c.isprintable() else f"\\U{ord(c):08X}" for c in text)
-
-
-@app.command()
-def check() -> None:
-    """Say whether the config is right, and what is wrong in which line.
-
-    The exit status is 2 when something is wrong.
-    """
-    config = ensure.load_config()
-    count = len(config.services)
-    found = f"ok, {count} service{'s' * (count != 1)}"
-    if not os.path.exists(config.path):
-        found = f"no such file, so the default holds: {config.services[0].name}"
-    print(f"{ensure.printable(config.path)}: {found}")
-
-
-@app.command()
-def show() -> None:
-    """Print the config with all defaults filled in, as TOML."""
-    config = ensure.load_config()
-    print(f"# {ensure.printable(config.path)}, with all defaults")
-    if config.server_host is not None:
-        print(f"server_host = {_toml(config.server_host)}")
-    for service in config.services:
-        print(f"\n[services.{service.name}]")
-        for key in ensure._Checker.SERVICE_KEYS:
-            print(f"{key} = {_toml(getattr(service, key))}")
-
-
-@app.command()
-def path() -> None:
-    """Print the path of the config, which need not exist."""
-    sys.stdout.buffer.write(os.fsencode(ensure.config_path()) + b"\n")
