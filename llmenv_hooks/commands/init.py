@@ -13,6 +13,7 @@ import typer
 
 from llmenv_hooks import ensure, render, userfile
 from llmenv_hooks.commands.config import toml_value
+from llmenv_hooks.ensure import DEFAULT_BIND
 from llmenv_hooks.places import PACKAGE
 
 SCHEMA = Path(PACKAGE).resolve() / "config.schema.json"
@@ -79,7 +80,7 @@ def _example_server() -> str:
 
 def _at_a_free_port(command: list[str]) -> ensure.Service:
     """Return the service that runs *command* on the first port, from the default on, for it."""
-    host, first = ensure.parse_bind(ensure.DEFAULT_BIND)
+    host, first = ensure.parse_bind(DEFAULT_BIND)
     for port in range(first, first + PORTS_TRIED):
         service = ensure.Service("memory", command, f"{host}:{port}")
         listener = ensure.find_listener(service)

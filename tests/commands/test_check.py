@@ -12,21 +12,20 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from daemons import World, kill, missing, need, processes_with, wait_until
+from daemons import kill, missing, need, processes_with, wait_until
 from shells import HIDE_PROC, SHELLS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from daemons import World
 
-PROJECT = Path(__file__).parent.parent
+PROJECT = Path(__file__).parents[2]
 
 
 @pytest.fixture
-def world(tmp_path: Path) -> Iterator[World]:
-    with World(tmp_path / "w") as made:
-        made.write_config()
-        made.env |= {"TMPDIR": str(made.root), "XDG_CACHE_HOME": str(made.root / "cache")}
-        yield made
+def world(world: World) -> World:
+    """A world that also holds what `llmenv check` makes for a while."""
+    world.env["TMPDIR"] = str(world.root)
+    return world
 
 
 def check(world: World, *words: str, **options: object) -> subprocess.CompletedProcess[str]:
@@ -51,7 +50,11 @@ def broken(world: World) -> Path:
     """A copy of the package, which runs in the place of ours and may be broken."""
     shutil.copytree(PROJECT / "llmenv_hooks", world.root / "llmenv_hooks")
     shutil.copytree(PROJECT / "templates", world.root / "templates")
-    change(world.root / "llmenv_hooks" / "check.py", "DEADLINE_S = 20.0", "DEADLINE_S = 3.0")
+    change(
+        world.root / "llmenv_hooks/commands/trial.py",
+        "DEADLINE_S = 20.0",
+        "DEADLINE_S = 3.0",
+    )
     change(world.root / "llmenv_hooks" / "pty_shell.py", "timeout=20", "timeout=3")
     return world.root / "templates"
 
@@ -335,7 +338,11 @@ def test_the_users_own_settings_stay_out(world: World) -> None:
 @pytest.fixture
 def endless(world: World, broken: Path) -> subprocess.Popen[str]:
     """A check that has started its daemon, and waits for another in vain."""
-    change(broken.parent / "llmenv_hooks" / "check.py", "DEADLINE_S = 3.0", "DEADLINE_S = 60.0")
+    change(
+        broken.parent / "llmenv_hooks/commands/trial.py",
+        "DEADLINE_S = 3.0",
+        "DEADLINE_S = 60.0",
+    )
     _, old, new, *_ = BREAKAGES["no revival"]
     change(broken / "hook.bash", old, new)
     going = world.begin(

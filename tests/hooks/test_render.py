@@ -11,7 +11,8 @@ import pytest
 from daemons import missing, need
 from shells import SHELLS
 
-from llmenv_hooks import check, ensure, render
+from llmenv_hooks import ensure, render
+from llmenv_hooks.commands.readers import complaints
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -128,7 +129,7 @@ def test_linters_are_content(
     if not here:
         path = home / ".config" / "llmenv" / "config.toml"
         path.write_text('server_host = "elsewhere"\n' + path.read_text())
-    for reader, said in check.read(shell, render.hook(shell, proc=proc)):
+    for reader, said in complaints(shell, render.hook(shell, proc=proc)):
         if said is None:
             missing(f"{reader} is not installed")
         assert said == "", reader

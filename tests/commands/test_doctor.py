@@ -11,14 +11,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from daemons import World, kill, wait_until
+from commands.support import llmenv
+from daemons import kill, wait_until
 
-from llmenv_hooks import ensure, install
+from llmenv_hooks import ensure
+from llmenv_hooks.commands.rcblock import BEGIN, END
 from llmenv_hooks.pty_shell import SHELLS
 
 if TYPE_CHECKING:
-    import subprocess
-    from collections.abc import Iterator
+    from daemons import World
 
 BIN = Path(sys.executable).parent
 HELLO = {
@@ -29,16 +30,10 @@ HELLO = {
 
 
 @pytest.fixture
-def world(tmp_path: Path) -> Iterator[World]:
-    with World(tmp_path / "w") as made:
-        made.write_config()
-        made.env["XDG_DATA_HOME"] = str(made.root / "data")
-        made.tell("answer", json.dumps(HELLO))
-        yield made
-
-
-def llmenv(world: World, *words: str) -> subprocess.CompletedProcess[str]:
-    return world.run([sys.executable, "-m", "llmenv_hooks", *words])
+def world(world: World) -> World:
+    """A world whose stub answers as an MCP server does."""
+    world.tell("answer", json.dumps(HELLO))
+    return world
 
 
 def as_if(python: Path) -> list[str]:
@@ -136,7 +131,7 @@ def test_it_finds_the_hook_in_rc_files(world: World) -> None:
     static.unlink()
     found = doctor(world, 1)["hook"]
     assert (found["verdict"], found["todo"]) == ("fail", "llmenv install fish")
-    assert install.BEGIN.decode() in (world.root / "config/fish/conf.d/llmenv.fish").read_text()
+    assert BEGIN.decode() in (world.root / "config/fish/conf.d/llmenv.fish").read_text()
 
 
 @pytest.mark.parametrize("shell", SHELLS)
@@ -205,7 +200,7 @@ def test_what_an_eval_runs_has_to_be_found(
     assert found["interpreter"]["found"] == f"zsh: {world.home}/.zshrc runs {runs}"
 
 
-@pytest.mark.parametrize("half", [install.BEGIN, install.END])
+@pytest.mark.parametrize("half", [BEGIN, END])
 def test_half_a_block_is_named(world: World, half: bytes) -> None:
     (world.home / ".bashrc").write_bytes(b"alias a=b\n" + half + b"\n")
     found = doctor(world, 1)["hook"]
