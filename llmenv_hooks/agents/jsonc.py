@@ -27,6 +27,8 @@ _VALUE = re.compile(rf'({_STRING}|[^\s"{{\[,:]+)(?:(\s*),(?=\s*[}}\]]))?', re.DO
 
 
 class _Member(NamedTuple):
+    """One member of an object, from *start* to before *end*."""
+
     key: str
     start: int
     value: int  # where the value begins
@@ -34,7 +36,9 @@ class _Member(NamedTuple):
 
 
 class _Object(NamedTuple):
-    start: int  # its brace
+    """An object, from the brace at *start* to the one at *close*."""
+
+    start: int
     members: list[_Member]
     close: int
 
@@ -44,7 +48,10 @@ class _Object(NamedTuple):
 
 
 class _Document:
-    """A text and the places in it; *value* is what it holds, {} for blanks and comments alone."""
+    """A text and the places in it; *value* is what it holds, {} for blanks and comments alone.
+
+    *plain* and *bare* are the text with blanks for its comments, and for its trailing commas too.
+    """
 
     def __init__(self, text: str) -> None:
         def blank(found: re.Match[str]) -> str:
@@ -197,10 +204,12 @@ def drop(text: str, path: Sequence[str]) -> str | None:
             return text
         chain.append((holder, member))
         at = member.value
+    # The innermost object that `put` has not made stays, without the member.
     while chain:
         holder, member = chain.pop()
         if not _was_made(text, holder, member):
             return _without(document, holder, member)
+    # All objects look as if `put` had made them: perhaps for no file, or for one of comments.
     value = functools.reduce(operator.getitem, path, document.value)
     for before in (None, text[: holder.start] + text[holder.close + 1 :]):
         if put(before, path, value) == text:
@@ -209,9 +218,11 @@ def drop(text: str, path: Sequence[str]) -> str | None:
 
 
 def _was_made(text: str, holder: _Object, member: _Member) -> bool:
+    """Say whether *holder* looks as `put` makes an object: a blank, *member* and nothing else."""
     before = text[holder.start + 1 : member.start]
     after = text[member.end : holder.close]
-    return before != "" == before.strip(_BLANK) == after.strip(_BLANK) and len(holder.members) == 1
+    nothing_else = len(holder.members) == 1 and not (before + after).strip(_BLANK)
+    return nothing_else and before != ""
 
 
 def _without(document: _Document, holder: _Object, member: _Member) -> str:

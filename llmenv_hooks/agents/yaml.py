@@ -44,12 +44,13 @@ class _Server:
     values: dict[str, tuple[int, int, str]]
 
     def get(self, key: str) -> str:
+        """Return the value of *key* without its quotes; "" when it has none."""
         value = self.values.get(key, (0, 0, ""))[2]
         return value[1:-1] if value[:1] in ('"', "'") else value
 
 
 class _Document:
-    """The list of servers in a text, as far as its lines show it: no parser here keeps the rest.
+    """The list of servers in a text, read line by line, so that the lines can be edited.
 
     *lines* are those of the text. The list begins behind line *head*, which is -1 when there is
     none, and its dashes stand behind *indent*.
@@ -67,7 +68,7 @@ class _Document:
             raise self._unreadable(code[0], "no list of mcpServers comes before this")
 
     def _read_list(self) -> None:
-        column = 0
+        column = 0  # where the keys of the last server begin
         if not _LIST.fullmatch(self.lines[self.head]):
             raise self._unreadable(self.head, "mcpServers is no list in lines of its own")
         for number in range(self.head + 1, len(self.lines)):
@@ -89,16 +90,21 @@ class _Document:
                 raise self._unreadable(number, "llmenv cannot read this line")
             self.servers[-1].end = number + 1
             if begins or (depth == column and not dash):
-                pair = _PAIR.fullmatch(line, column)
-                if not pair:
-                    raise self._unreadable(number, "llmenv cannot read this line")
-                value = (number, pair.start("value"), pair["value"])
-                self.servers[-1].values[pair["key"]] = value
+                self._read_pair(number, column)
+
+    def _read_pair(self, number: int, column: int) -> None:
+        """Read the key and value of the last server that line *number* has from *column* on."""
+        pair = _PAIR.fullmatch(self.lines[number], column)
+        if not pair:
+            raise self._unreadable(number, "llmenv cannot read this line")
+        value = (number, pair.start("value"), pair["value"])
+        self.servers[-1].values[pair["key"]] = value
 
     def _unreadable(self, number: int, what: str) -> Unreadable:
         return Unreadable(what, number + 1, 1)
 
     def server(self, name: str) -> _Server:
+        """Return the server *name*, of several the last."""
         return next(one for one in reversed(self.servers) if one.get("name") == name)
 
 
@@ -132,7 +138,7 @@ def _put(text: str | None, path: Sequence[str], value: object) -> str:
 def _drop(text: str, path: Sequence[str]) -> str | None:
     document = _Document(text)
     lines, newline, server = document.lines, newline_of(text), document.server(path[0])
-    # What was appended with its head is cut off.
+    # If `_put` has appended the list together with this entry, all of that is cut off.
     entry = ENTRY.format(indent="  ", name=path[0], url=server.get("url"))
     if text == HEAD + entry:
         return None

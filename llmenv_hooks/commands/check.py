@@ -16,7 +16,6 @@ from llmenv_hooks import ensure, render, userfile
 from llmenv_hooks.commands.parameters import shell_names
 from llmenv_hooks.commands.readers import complaints
 from llmenv_hooks.commands.rows import Row, judged
-from llmenv_hooks.commands.trial import behaviour
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -111,7 +110,18 @@ def _rows(shell: str, golden: str | None, update: bool, allow_missing: bool) -> 
         result = "not run" if allow_missing else "failed"
         yield Row(shell, "shell", result, f"{shell} is not installed")
     else:
-        yield from behaviour(shell)
+        yield from _behaviour(shell)
+
+
+def _behaviour(shell: str) -> Iterator[Row]:
+    """Yield what `trial` finds, which cannot be imported without pexpect."""
+    try:
+        from llmenv_hooks.commands.trial import behaviour
+    except ImportError:
+        install = "python3 -m pip install 'llmenv-hooks[check]'"
+        yield Row(shell, "pexpect", "failed", f"no pexpect to drive a shell with; {install}")
+        return
+    yield from behaviour(shell)
 
 
 # --- the golden file --------------------------------------------------------------------------

@@ -45,23 +45,26 @@ def hooks() -> Iterator[Finding]:
     found = False
     for shell in render.QUOTE:
         for path in startup_files(shell):
-            where, again = f"{shell}: {path}", f"llmenv install {shell}"
-            try:
-                content = userfile.load(path) or b""
-                rcblock.refuse_half(path, content)
-            except ensure.Problem as problem:
-                yield Finding("hook", "fail", f"{shell}: {problem}", f"mend it; then: {again}")
+            for finding in _hook_in(shell, path):
                 found = True
-                continue
-            if rcblock.has_block(content):
-                yield from _sourced(shell, where, again)
-            elif rcblock.find_eval(content):
-                yield from _evaluated(where, content)
-            else:
-                continue
-            found = True
+                yield finding
     if not found:
         yield Finding("hook", "warn", "in no rc file of bash, zsh or fish", "llmenv install")
+
+
+def _hook_in(shell: str, path: str) -> Iterator[Finding]:
+    """Judge the hook in *path*, an rc file of *shell*; nothing when there is none."""
+    where, again = f"{shell}: {path}", f"llmenv install {shell}"
+    try:
+        content = userfile.load(path) or b""
+        rcblock.refuse_half(path, content)
+    except ensure.Problem as problem:
+        yield Finding("hook", "fail", f"{shell}: {problem}", f"mend it; then: {again}")
+        return
+    if rcblock.has_block(content):
+        yield from _sourced(shell, where, again)
+    elif rcblock.find_eval(content):
+        yield from _evaluated(where, content)
 
 
 def _sourced(shell: str, where: str, again: str) -> Iterator[Finding]:

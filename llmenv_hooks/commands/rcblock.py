@@ -15,6 +15,7 @@ BEGIN = b"# >>> llmenv >>>"
 END = b"# <<< llmenv <<<"
 # What uninstall must undo besides the block.  The block itself says it: no other place is as sure
 # to be there when the block is.
+_NOTHING_MORE = b" again."
 _WITH_NEWLINE = b", and the newline before it."
 _WITH_FILE = b", and this file."
 _BLOCK = re.compile(
@@ -87,17 +88,18 @@ def with_block(path: str, old: bytes | None, line: bytes) -> bytes:
     """
     content = old or b""
     refuse_half(path, content)
-    found = _BLOCK.search(content)
-    if found:
-        undo = next((u for u in (_WITH_NEWLINE, _WITH_FILE) if u in found["body"]), b" again.")
+    undo, before, after = _NOTHING_MORE, content, b""
+    if found := _BLOCK.search(content):
+        undo = next((u for u in (_WITH_NEWLINE, _WITH_FILE) if u in found["body"]), undo)
         before, after = content[: found.start()], _BLOCK.sub(b"", content[found.end() :])
     elif _alone(line).search(content):
         return content  # a person has added the line, as `install` asks where it cannot write
-    else:
-        torn = content and not content.endswith(b"\n")
-        undo = _WITH_NEWLINE if torn else _WITH_FILE if old is None else b" again."
+    elif old is None:
+        undo = _WITH_FILE
+    elif content and not content.endswith(b"\n"):
+        undo = _WITH_NEWLINE
         # Not CRLF, also where the file has CRLF: the CR would become part of the user's last line.
-        before, after = content + b"\n" * bool(torn), b""
+        before += b"\n"
     says = b"# Added by `llmenv install`; `llmenv uninstall` takes it out" + undo
     return before + b"\n".join([BEGIN, says, line, END, b""]) + after
 

@@ -1,6 +1,7 @@
 """Uses a hook in an interactive shell on a terminal, and sees whether it does what it is for.
 
 In a home of its own, with the names of the user's services and harmless daemons for them.
+This needs pexpect, which is in an extra of the distribution.
 """
 
 from __future__ import annotations
@@ -18,13 +19,11 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from llmenv_hooks import ensure
+from llmenv_hooks import ensure, pty_shell
 from llmenv_hooks.commands.rows import Row, judged
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-
-    from llmenv_hooks.pty_shell import Shell
 
 DEADLINE_S = 20.0
 DOES = ("starts a daemon", "revives it after kill -9", "keeps the exit status", "prints nothing")
@@ -46,18 +45,16 @@ socket.create_connection(("127.0.0.1", int(sys.argv[2]))).recv(1)
 
 def behaviour(shell: str) -> Iterator[Row]:
     """Use the hook in an interactive *shell*; yield a row for each thing that it should do."""
-    try:
-        from llmenv_hooks import pty_shell
-    except ImportError:
-        install = "python3 -m pip install 'llmenv-hooks[check]'"
-        yield Row(shell, "pexpect", "failed", f"no pexpect to drive a shell with; {install}")
-        return
     names = [service.name for service in ensure.load_config().kept_alive]
     if not names:
         nothing = f"{ensure.printable(ensure.config_path())} has no service to keep alive"
         yield from (Row(shell, what, "not run", nothing) for what in DOES)
         return
+    yield from _trial(shell, names)
 
+
+def _trial(shell: str, names: list[str]) -> Iterator[Row]:
+    """Yield a row for each thing of `DOES`, with services *names* in the config."""
     with _home() as home, socket.create_server(("127.0.0.1", 0)) as alive:
         environment = _settle(home, names, alive.getsockname()[1])
         rc = _hook(shell, environment) + pty_shell.PROMPTS[shell] + _LATER.get(shell, "")
@@ -77,7 +74,7 @@ def behaviour(shell: str) -> Iterator[Row]:
                 yield Row(shell, what, "not run", f"{failed}: failed")
 
 
-def _wrong(session: Shell, state: Path, names: list[str]) -> Iterator[str]:
+def _wrong(session: pty_shell.Shell, state: Path, names: list[str]) -> Iterator[str]:
     """Try each thing of `DOES` in turn; yield what is wrong with it, "" for nothing.
 
     Raises:
@@ -122,13 +119,15 @@ def _settle(home: Path, names: list[str], alive: int) -> dict[str, str]:
             with config.open("a") as file:
                 file.write(f"[services.{name}]\ncommand = [{words}]\n")
                 file.write(f'bind = "127.0.0.1:{port}"\nbridge = false\n')
-    places = ("state", "config", "cache", "data", "runtime")
     return {
         "HOME": str(home),
         "PATH": os.environ.get("PATH", os.defpath),
         "LLMENV_CONFIG": str(config),
-        **{f"XDG_{place.upper()}_HOME": str(home / place) for place in places[:-1]},
-        "XDG_RUNTIME_DIR": str(home / places[-1]),
+        "XDG_STATE_HOME": str(home / "state"),
+        "XDG_CONFIG_HOME": str(home / "config"),
+        "XDG_CACHE_HOME": str(home / "cache"),
+        "XDG_DATA_HOME": str(home / "data"),
+        "XDG_RUNTIME_DIR": str(home / "runtime"),
     }
 
 
