@@ -66,7 +66,7 @@ def test_the_login_shell_where_the_one_it_runs_in_has_no_hook(world: World) -> N
 
 
 @pytest.mark.parametrize("command", ["install", "uninstall"])
-def test_an_unknown_shell_is_refused_line(world: World, command: str) -> None:
+def test_an_unknown_shell_is_refused(world: World, command: str) -> None:
     line = refused_line(world, command, "tcsh\x1b", status=2)
     assert line == "llmenv: no hook for 'tcsh?'; there is: bash, zsh, fish"
 
@@ -147,7 +147,7 @@ def test_without_a_home_nothing_is_written(world: World, name: str, where: str) 
     assert list(world.home.iterdir()) == []
 
 
-def test_a_relative_zdotdir_is_refused_line(world: World) -> None:
+def test_a_relative_zdotdir_is_refused(world: World) -> None:
     world.env["ZDOTDIR"] = "relative\x1b"
     assert "ZDOTDIR is 'relative?': " in refused_line(world, "install", "zsh")
 

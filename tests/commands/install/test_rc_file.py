@@ -103,7 +103,7 @@ def test_a_block_at_the_very_end_is_found(world: World) -> None:
 
 
 @pytest.mark.parametrize("half", [BEGIN + b"\n# mine\n", END + b"\n", BEGIN + b"\n" + OLDER])
-def test_half_a_block_is_refused_line(world: World, half: bytes) -> None:
+def test_half_a_block_is_refused(world: World, half: bytes) -> None:
     rc_file(world).write_bytes(b"# mine\n" + half)
     for command in ("install", "uninstall"):
         assert f"{rc_file(world)}:2: half a block" in refused_line(world, command, "bash")
