@@ -42,9 +42,9 @@ def _run() -> int:
 
             sys.stdout.buffer.write(render.cached_hook(sys.argv[2]))
             return 0
-        from llmenv_hooks import cli
+        from llmenv_hooks.commands import app
 
-        return cli.run()
+        return app.run()
     except ensure.Problem as problem:
         ensure._say(2, f"llmenv: {problem}")
         if sys.argv[1:2] in (["hook"], ["export"]):

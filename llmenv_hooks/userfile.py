@@ -1,4 +1,7 @@
-"""Edits a file of the user's: whole or not at all, with a backup, through symbolic links."""
+"""Edits a file of the user's: whole or not at all, with a backup, through symbolic links.
+
+Owns the directory `backup` in the state directory.
+"""
 
 from __future__ import annotations
 
@@ -8,19 +11,6 @@ import os
 import stat
 
 from llmenv_hooks import ensure
-from llmenv_hooks.ensure import Problem, printable
-
-
-def home() -> str:
-    """Return the user's home directory.
-
-    Raises:
-        Problem: HOME does not say where that is.
-    """
-    path = os.environ.get("HOME", "")
-    if not os.path.isabs(path):
-        raise Problem("cannot tell where your files are: HOME is no absolute path; set HOME")
-    return path
 
 
 def load(path: str) -> bytes | None:
@@ -32,12 +22,12 @@ def load(path: str) -> bytes | None:
     try:
         with open(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:
             if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-                raise Problem(f"{printable(path)} is no regular file; left alone")
+                raise ensure.Problem(f"{ensure.printable(path)} is no regular file; left alone")
             return file.read()
     except FileNotFoundError:
         return None
     except OSError as error:
-        raise Problem(f"cannot read {printable(path)}: {error.strerror}") from None
+        raise ensure.Problem(f"cannot read {ensure.printable(path)}: {error.strerror}") from None
 
 
 def diff(path: str, old: bytes | None, new: bytes | None) -> str:
@@ -48,7 +38,7 @@ def diff(path: str, old: bytes | None, new: bytes | None) -> str:
     before, after = ([] if text is None else _lines(text) for text in (old, new))
     old_name, new_name = ("/dev/null" if text is None else path for text in (old, new))
     shown = difflib.unified_diff(before, after, old_name, new_name, lineterm="")
-    return "".join(printable(line, 10_000) + "\n" for line in shown)
+    return "".join(ensure.printable(line, 10_000) + "\n" for line in shown)
 
 
 def _lines(text: bytes) -> list[str]:
@@ -72,24 +62,26 @@ def replace(
     are made.
 
     *original* is *old* without what is ours.  The backup is the file as it was before there was
-    anything of ours in it, kept until the file is that again; where nothing in it is the user's,
-    none is needed.  It lies under the state directory: nothing there is anybody else's, and nobody
-    commits it.
+    anything of ours in it.  It is kept until the file is that again, and there is none for a file
+    in which nothing is the user's.  It lies under the state directory, which is the user's alone
+    and which nobody commits.
 
     Raises:
-        Problem: it is read-only, cannot be written, or is not *old* any more, or root would make it
-            in another user's directory; nothing is changed.
+        Problem: it is read-only, cannot be written, is not *old* any more, or root would make it in
+            another user's directory; nothing is changed.
     """
     target = os.path.realpath(path)
     if load(target) != old:
-        raise Problem(f"{printable(path)} was changed by another program just now; try again")
+        raise ensure.Problem(
+            f"{ensure.printable(path)} was changed by another program just now; try again"
+        )
     try:
-        return _replace(target, old, new, original, mode)
+        return _put(target, old, new, original, mode)
     except OSError as error:
-        raise Problem(f"cannot write {printable(path)}: {error.strerror}") from None
+        raise ensure.Problem(f"cannot write {ensure.printable(path)}: {error.strerror}") from None
 
 
-def _replace(
+def _put(
     target: str, old: bytes | None, new: bytes | None, original: bytes | None, mode: int
 ) -> str | None:
     if old is None:
@@ -119,7 +111,7 @@ def _backups() -> str:
 
 
 def _keep(target: str, old: bytes, *, first: bool) -> str:
-    """Return the backup of *target*, which is made when it is the *first*, or there is none."""
+    """Return the path of the backup of *target*; make it when it is the *first*, or missing."""
     backup = os.path.join(_backups(), target.lstrip("/"))
     if first or not os.path.lexists(backup):
         ensure.make_directory(ensure.state_dir())
@@ -139,7 +131,7 @@ def _delete(backup: str) -> None:
 
 
 def write_beside(target: str, content: bytes, mode: int, like: os.stat_result | None) -> None:
-    """Put *content* at *target*, a regular file or nothing yet, by a rename; owner as of *like*.
+    """Put *content* at *target*, a regular file or nothing yet, by a rename; with *like*'s owner.
 
     Raises:
         OSError: it cannot be written; nothing is left beside it.

@@ -1,0 +1,36 @@
+"""What an agent's file format must be able to do: each file is edited in its text.
+
+So everything else in it stays as it is.  `jsonc`, `toml` and `yaml` have one `Format` each.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+
+class Unreadable(ValueError):
+    """A text that its agent could not read either, or that is not as we wrote it."""
+
+    def __init__(self, what: str, line: int = 0, column: int = 0) -> None:
+        super().__init__(what)
+        self.place = f":{line}:{column}" if line else ""
+
+
+class Format(NamedTuple):
+    """How to read and edit a text; None stands for no file, which is not an empty one.
+
+    *read* comes first: it raises Unreadable for a text that the other two could not edit.
+    *put* returns the text with a value at a path of keys, *drop* the text without it.
+    """
+
+    read: Callable[[str], Any]
+    put: Callable[[str | None, Sequence[str], object], str]
+    drop: Callable[[str, Sequence[str]], str | None]
+
+
+def newline_of(text: str) -> str:
+    """Return how the lines of *text* end."""
+    return "\r\n" if "\r\n" in text else "\n"

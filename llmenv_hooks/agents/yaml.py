@@ -1,0 +1,158 @@
+"""Edits one server of a YAML text whose servers are the list `mcpServers`, as Continue has it."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from llmenv_hooks.agents.formats import Format, Unreadable, newline_of
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+HEAD = """\
+# Written by `llmenv client continue --write`; other servers belong into other files.
+name: llmenv
+version: 0.0.1
+schema: v1
+mcpServers:
+"""
+ENTRY = """\
+{indent}- name: "{name}"
+{indent}  type: streamable-http
+{indent}  url: "{url}"
+"""
+_LIST = re.compile(r"mcpServers:(?P<none> \[\])?[ \t]*(?:[ \t]#.*)?\s*")
+_LINE = re.compile(r"(?P<blanks> *)(?P<dash>- +)?(?P<rest>.*)")
+_PAIR = re.compile(
+    r"""(?P<key>[\w.-]+):(?!\S)\s*(?P<value>"(?:[^"\\]|\\.)*"|'(?:[^']|'')*'|(?:(?!\s\#).)*?)"""
+    r"(?:\s+\#.*)?\s*"
+)
+
+
+@dataclass
+class _Server:
+    """One server of the list: from line *start* to before *end*.
+
+    *values* has the value of each key as (line, column, what stands there).
+    """
+
+    start: int
+    end: int
+    values: dict[str, tuple[int, int, str]]
+
+    def get(self, key: str) -> str:
+        """Return the value of *key* without its quotes; "" when it has none."""
+        value = self.values.get(key, (0, 0, ""))[2]
+        return value[1:-1] if value[:1] in ('"', "'") else value
+
+
+class _Document:
+    """The list of servers in a text, read line by line, so that the lines can be edited.
+
+    *lines* are those of the text. The list begins behind line *head*, which is -1 when there is
+    none, and its dashes stand behind *indent*.
+    """
+
+    def __init__(self, text: str) -> None:
+        self.lines = re.findall(r"[^\n]*\n|[^\n]+", text)
+        self.servers: list[_Server] = []
+        self.indent = "  "
+        code = [n for n, line in enumerate(self.lines) if re.match(r"\s*[^\s#]", line)]
+        self.head = next((n for n in code if self.lines[n].startswith("mcpServers:")), -1)
+        if self.head >= 0:
+            self._read_list()
+        elif code:
+            raise self._unreadable(code[0], "no list of mcpServers comes before this")
+
+    def _read_list(self) -> None:
+        column = 0  # where the keys of the last server begin
+        if not _LIST.fullmatch(self.lines[self.head]):
+            raise self._unreadable(self.head, "mcpServers is no list in lines of its own")
+        for number in range(self.head + 1, len(self.lines)):
+            line = self.lines[number]
+            found = _LINE.match(line)
+            assert found
+            blanks, dash, rest = found["blanks"], found["dash"], found["rest"].strip()
+            depth = len(blanks)
+            comment = rest.startswith("#") and (not self.servers or depth <= column)
+            if not dash and (not rest or comment):
+                continue
+            if line[0] not in " -\t":
+                break  # the next key of the file
+            begins = dash and (not self.servers or blanks == self.indent)
+            if begins:
+                self.indent, column = blanks, found.end("dash")
+                self.servers.append(_Server(number, number, {}))
+            elif not self.servers or depth < column:
+                raise self._unreadable(number, "llmenv cannot read this line")
+            self.servers[-1].end = number + 1
+            if begins or (depth == column and not dash):
+                self._read_pair(number, column)
+
+    def _read_pair(self, number: int, column: int) -> None:
+        """Read the key and value of the last server that line *number* has from *column* on."""
+        pair = _PAIR.fullmatch(self.lines[number], column)
+        if not pair:
+            raise self._unreadable(number, "llmenv cannot read this line")
+        value = (number, pair.start("value"), pair["value"])
+        self.servers[-1].values[pair["key"]] = value
+
+    def _unreadable(self, number: int, what: str) -> Unreadable:
+        return Unreadable(what, number + 1, 1)
+
+    def server(self, name: str) -> _Server:
+        """Return the server *name*, of several the last."""
+        return next(one for one in reversed(self.servers) if one.get("name") == name)
+
+
+def _read(text: str) -> Any:
+    servers = [(one.get("name"), one) for one in _Document(text).servers]
+    return {name: {k: one.get(k) for k in one.values if k != "name"} for name, one in servers}
+
+
+def _put(text: str | None, path: Sequence[str], value: object) -> str:
+    document = _Document(text or "")
+    lines, newline = document.lines, newline_of(text or "")
+    if not isinstance(value, dict):
+        number, column, old = document.server(path[0]).values[path[1]]
+        line = lines[number]
+        lines[number] = line[:column] + json.dumps(value) + line[column + len(old) :]
+        return "".join(lines)
+    entry = ENTRY.format(indent=document.indent, name=path[0], url=value["url"])
+    if document.head < 0:
+        at, added = len(lines), HEAD + entry
+    else:
+        head = document.head
+        at, added = document.servers[-1].end if document.servers else head + 1, entry
+        if (found := _LIST.fullmatch(lines[head])) and found["none"]:
+            lines[head] = lines[head].replace(found["none"], "", 1)
+    added = added.replace("\n", newline)
+    if at == len(lines) and text is not None and not text.endswith("\n"):
+        added = newline * bool(text) + added.removesuffix(newline)
+    return "".join([*lines[:at], added, *lines[at:]])
+
+
+def _drop(text: str, path: Sequence[str]) -> str | None:
+    document = _Document(text)
+    lines, newline, server = document.lines, newline_of(text), document.server(path[0])
+    # If `_put` has appended the list together with this entry, all of that is cut off.
+    entry = ENTRY.format(indent="  ", name=path[0], url=server.get("url"))
+    if text == HEAD + entry:
+        return None
+    whole = (HEAD + entry).replace("\n", newline)
+    if text.endswith(whole):
+        return text.removesuffix(whole)
+    if text.endswith(whole.removesuffix(newline)):
+        return text.removesuffix(whole.removesuffix(newline)).removesuffix(newline)
+    del lines[server.start : server.end]
+    if len(document.servers) == 1:
+        lines[document.head] = lines[document.head].replace(":", ": []", 1)
+    if not text.endswith("\n"):
+        lines[-1] = lines[-1].rstrip("\r\n")
+    return "".join(lines)
+
+
+YAML = Format(_read, _put, _drop)

@@ -1,0 +1,86 @@
+"""`llmenv doctor`: looks at all that can be wrong, says what was found and what to do about it."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.text import Text
+
+from llmenv_hooks import ensure
+from llmenv_hooks.commands import tables
+from llmenv_hooks.commands.findings import Finding
+from llmenv_hooks.commands.installation import bridge_program, hooks, state_directory
+from llmenv_hooks.commands.service_checks import SERVICE_CHECKS, left_over_services, round_trip
+from llmenv_hooks.places import PACKAGE
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+
+def doctor(
+    as_json: Annotated[bool, typer.Option("--json", help="Print a JSON list, no table.")] = False,
+) -> None:
+    """Look for what is wrong, and say what to do about it.
+
+    Changes nothing. The exit status is 1 when something is wrong.
+    """
+    findings = list(examine())
+    if as_json:
+        print(json.dumps([asdict(finding) for finding in findings], indent=2))
+    else:
+        _print(findings)
+    if any(finding.verdict == "fail" for finding in findings):
+        raise typer.Exit(1)
+
+
+def _print(findings: list[Finding]) -> None:
+    table = tables.new("check", "verdict", "found, and what to do")
+    colours = {"ok": "green", "warn": "yellow", "fail": "red"} if tables.coloured() else {}
+    for finding in findings:
+        name = f"{finding.service}: {finding.check}" if finding.service else finding.check
+        text = ensure.printable(finding.found, 700)
+        if finding.todo:
+            text += f"\n-> {ensure.printable(finding.todo)}"
+        table.add_row(name, Text(finding.verdict, style=colours.get(finding.verdict, "")), text)
+    tables.show(table)
+
+
+def examine() -> Iterator[Finding]:
+    """Yield what every check finds, in the order in which one thing depends on another."""
+    version = ".".join(map(str, sys.version_info[:3]))
+    yield Finding("package", "ok", f"llmenv {ensure.__version__}, Python {version}, {PACKAGE}")
+    yield from _safely("state directory", state_directory)
+    yield from _safely("hook", hooks)
+    try:
+        config = ensure.load_config()
+    except ensure.Problem as problem:
+        yield Finding("config", "fail", str(problem), "mend it; then: llmenv config check")
+        return
+    there = config.path if os.path.exists(config.path) else f"{config.path} (none: the default)"
+    names = ", ".join(service.name for service in config.services) or "no service"
+    yield Finding("config", "ok", f"{there}: {names}")
+    where = "this host" if config.here else "another host, nothing runs here"
+    yield Finding("server_host", "ok", f"{config.server_host or 'not set'}: {where}")
+    if config.here and any(service.bridge for service in config.services):
+        yield from _safely("mcp-proxy", bridge_program)
+    yield from _safely("left over", left_over_services, config)
+    for service in config.services:
+        if config.here:
+            for name, check in SERVICE_CHECKS.items():
+                yield from _safely(name, check, service)
+        if not config.here or ensure.probe(service.host, service.port):
+            yield from _safely("round trip", round_trip, service, config)
+
+
+def _safely(name: str, check: Callable[..., Iterator[Finding]], *about: Any) -> Iterator[Finding]:
+    """Yield what *check* finds; that it cannot look is a finding too."""
+    service = next((one.name for one in about if isinstance(one, ensure.Service)), None)
+    try:
+        yield from check(*about)
+    except (ensure.Problem, OSError) as problem:
+        yield Finding(name, "fail", str(problem), service=service)

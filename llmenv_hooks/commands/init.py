@@ -1,0 +1,111 @@
+"""`llmenv init`: a first config, from templates/config.toml, with answers that a person gives."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import sys
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from llmenv_hooks import ensure, render, userfile
+from llmenv_hooks.commands.config import toml_value
+from llmenv_hooks.ensure import DEFAULT_BIND
+from llmenv_hooks.places import PACKAGE
+
+SCHEMA = Path(PACKAGE).resolve() / "config.schema.json"
+PORTS_TRIED = 100
+
+
+def init(
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Ask nothing.")] = False,
+) -> None:
+    """Write a config for one memory server, where there is none yet."""
+    path = ensure.config_path()
+    if userfile.load(path) is not None:
+        raise ensure.Problem(
+            f"{ensure.printable(path)} is there already, and was left as it is;"
+            " `llmenv config check` checks it"
+        )
+    if not yes and not sys.stdin.isatty():
+        raise ensure.UsageError("init has no terminal to ask on; llmenv init --yes asks nothing")
+    command = _choose_command(yes)
+    service = _at_a_free_port(command)
+    userfile.replace(path, None, _config_of(service).encode(), mode=0o600)
+    print(f"wrote {ensure.printable(path)}: {service.name} on {service.bind}")
+    print("next: `llmenv start` starts it, `llmenv install` has your shell keep it running")
+    try:
+        ensure.mcp_proxy_command()
+    except ensure.Problem as problem:
+        print(f"llmenv: before it can start: {problem}", file=sys.stderr)
+
+
+def _choose_command(yes: bool) -> list[str]:
+    """Return the command of the memory server: icm's, the example's, or what the user enters."""
+    if ensure.on_path("icm"):
+        print("icm is on PATH: the memory server is `icm serve`")
+        return list(ensure.DEFAULT_COMMAND)
+    question = "icm is not on PATH. Use the example memory server that comes with llmenv?"
+    if not (yes or typer.confirm(question, default=True)):
+        return _split(typer.prompt("The command of your MCP server (stdio)"))
+    if find_spec("mcp") is None:
+        raise ensure.Problem(
+            "the example memory server needs the Python package mcp, nothing written; install icm,"
+            " or llmenv-hooks with its extra, e.g."
+            f" {shlex.quote(sys.executable)} -m pip install 'llmenv-hooks[proxy]'"
+        )
+    return [word.replace("${", "$${") for word in (sys.executable, _example_server())]
+
+
+def _split(command: str) -> list[str]:
+    try:
+        words = shlex.split(command)
+    except ValueError as error:
+        raise ensure.Problem(f"cannot read that command: {error}; nothing written") from None
+    if not (words and words[0]):
+        raise ensure.Problem("that is no command; nothing written")
+    return words
+
+
+def _example_server() -> str:
+    """Return where the example is: in a wheel's package, or beside it in a checkout."""
+    packaged = os.path.join(PACKAGE, "examples", "memory_server.py")
+    if os.path.isfile(packaged):
+        return packaged
+    return os.path.join(os.path.dirname(PACKAGE), "examples", "memory_server.py")
+
+
+def _at_a_free_port(command: list[str]) -> ensure.Service:
+    """Return the service that runs *command* on the first port, from the default on, for it."""
+    host, first = ensure.parse_bind(DEFAULT_BIND)
+    for port in range(first, first + PORTS_TRIED):
+        service = ensure.Service("memory", command, f"{host}:{port}")
+        listener = ensure.find_listener(service)
+        # A listener that runs this very command, started without a config, will be adopted.
+        free = listener.runs(service) if listener else not ensure.probe(host, port)
+        if free:
+            return service
+        print(f"port {port} is taken by {listener or 'somebody'}; trying the next")
+    raise ensure.Problem(f"no free port from {first} to {first + PORTS_TRIED - 1}; nothing written")
+
+
+def _config_of(service: ensure.Service) -> str:
+    """Return the text of a config with *service* in it."""
+    import jinja2
+
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(render.templates()),
+        undefined=jinja2.StrictUndefined,
+        autoescape=False,  # `finalize` quotes every value
+        finalize=toml_value,
+        keep_trailing_newline=True,
+    )
+    text = environment.get_template("config.toml").render(
+        command=service.command, bind=service.bind
+    )
+    # An editor reads this line: https://taplo.tamasfe.dev/configuration/directives.html.  It wants
+    # a path or an URL without spaces.
+    return f"#:schema {SCHEMA.as_uri()}\n{text}"

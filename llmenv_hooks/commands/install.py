@@ -1,0 +1,191 @@
+"""`llmenv install` and `llmenv uninstall`: a block in the rc file that sources a static hook.
+
+So a shell start runs no Python.
+"""
+
+import contextlib
+import glob
+import os
+import sys
+from collections.abc import Iterator
+from typing import Annotated
+
+import shellingham  # type: ignore[import-untyped]
+import typer
+
+from llmenv_hooks import ensure, render, userfile
+from llmenv_hooks.commands import rcblock
+from llmenv_hooks.commands.parameters import OptionalShell
+from llmenv_hooks.commands.rcfiles import rc_files, startup_files
+from llmenv_hooks.install import static_path, write_static
+
+LINE_LIMIT = 10_000  # characters
+
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Show the changes as a diff, make none.")]
+
+
+def install(shell: OptionalShell = None, dry_run: DryRun = False) -> None:
+    """Have every new shell run the hook.
+
+    By a marked block in its rc file. Without SHELL it is the one this runs in. A second run
+    changes nothing.
+    """
+    shell = render.checked(shell) if shell else current_shell()
+    static, state, config = static_path(shell), ensure.state_dir(), ensure.config_path()
+    line = rcblock.source_line(shell, static)
+    files = [(path, userfile.load(path)) for path in rc_files(shell)]
+    edits = [(path, old, rcblock.with_block(path, old, line)) for path, old in files]
+    if dry_run:
+        render.static(shell, static, state, config)  # raises what a real run would
+        shown = "".join(userfile.diff(*edit) for edit in edits)
+        print(shown.rstrip("\n") or "llmenv is installed already, nothing would change")
+        return
+    write_static(shell, static, state, config)
+    for path, old, new in edits:
+        _put_in(path, old, new, line)
+    _tell_of_eval(shell)
+    if any(new != old for _, old, new in edits):
+        print(f"next: exec {shell}, or open a new terminal")
+
+
+def current_shell() -> str:
+    """Return the shell that this runs in when there is a hook for it, else the login shell.
+
+    Raises:
+        UsageError: there is no hook for either.
+    """
+    names = [os.path.basename(os.environ.get("SHELL", ""))]
+    with contextlib.suppress(shellingham.ShellDetectionFailure, RuntimeError, OSError):
+        names.insert(0, shellingham.detect_shell()[0])
+    for name in names:
+        if name in render.QUOTE:
+            return name
+    name = ensure.printable(names[0], 40)
+    seen = f"no hook for your shell {name!r}" if name else "which shell?"
+    known = ", ".join(render.QUOTE)
+    raise ensure.UsageError(f"{seen}; say one: llmenv install SHELL, with SHELL of {known}")
+
+
+def _put_in(path: str, old: bytes | None, new: bytes, line: bytes) -> None:
+    """Write *new*, which has the block, in the place of *old*, and say so.
+
+    Raises:
+        Problem: it cannot be written; with the *line* that a person can add.
+    """
+    if new == old:
+        print(f"llmenv is installed already in {ensure.printable(path)}, nothing changed")
+        return
+    try:
+        backup = userfile.replace(path, old, new, original=rcblock.without_block(path, old))
+    except ensure.Problem as problem:
+        by_hand = ensure.printable(os.fsdecode(line), LINE_LIMIT)
+        raise ensure.Problem(f"{problem}; add this line to it by hand: {by_hand}") from None
+    did = "updated the block in" if rcblock.has_whole_block(old or b"") else "added a block to"
+    print(f"{did} {ensure.printable(path)}{_kept(backup)}")
+
+
+def _kept(backup: str | None) -> str:
+    return f" (backup: {ensure.printable(backup)})" if backup else ""
+
+
+def _tell_of_eval(shell: str) -> None:
+    """Name each line that runs `llmenv hook`, the older way; both together do no harm."""
+    for path in startup_files(shell):
+        content = userfile.load(path) or b""
+        if found := rcblock.find_eval(content):
+            place = rcblock.place(path, content, found)
+            print(f"{place} runs `llmenv hook` too, which is slower; that line can go")
+
+
+def uninstall(shell: OptionalShell = None) -> None:
+    """Take out what install put in.
+
+    The rc file is again what it was. Without SHELL it is taken out of the rc files of all shells.
+    """
+    found = failed = False
+    for name in [render.checked(shell)] if shell else render.QUOTE:
+        try:
+            found |= _uninstalled(name)
+        except ensure.Problem as problem:
+            print(f"llmenv: {problem}", file=sys.stderr)
+            failed = True
+    if failed:
+        raise typer.Exit(1)
+    if not found:
+        print(f"llmenv is not installed in {shell or 'any shell'}, nothing changed")
+
+
+def _uninstalled(shell: str) -> bool:
+    """Take the hook out of all files of *shell*; return whether there was one.
+
+    Raises:
+        Problem: it could not be taken out of some.  The static file, which they source, stays.
+    """
+    static = static_path(shell)
+    line = rcblock.source_line(shell, static)
+    files = _files_with_a_block(shell)
+    found, problems = False, []
+    for path in files:
+        try:
+            found |= _taken_out(path, line)
+        except ensure.Problem as problem:
+            problems.append(str(problem))
+    if problems:
+        raise ensure.Problem("; also: ".join(problems))
+    for file in _delete_static(static):
+        if not found:
+            looked = ", ".join(map(ensure.printable, files))
+            gone = ensure.printable(file)
+            print(f"deleted {gone}; no block is in {looked}, and one elsewhere does nothing now")
+            found = True
+    return found
+
+
+def _files_with_a_block(shell: str) -> list[str]:
+    """Return the files in which `install` may have put the block of *shell*, now or before."""
+    files = startup_files(shell)
+    if shell == "zsh":  # ZDOTDIR may have been set, or another one, since the install
+        directories = [os.environ.get("ZDOTDIR", ""), os.environ.get("HOME", "")]
+        files += [os.path.join(one, ".zshrc") for one in directories if os.path.isabs(one)]
+    return list(dict.fromkeys(files))
+
+
+def _taken_out(path: str, line: bytes) -> bool:
+    """Take the block and each *line* out of *path*; return whether there was one.
+
+    Raises:
+        Problem: that cannot be done, or something else in it sources the hook.
+    """
+    old = userfile.load(path)
+    new = rcblock.without_hook(path, old, line)
+    if old is not None and new != old:
+        try:
+            backup = userfile.replace(path, old, new, original=new)
+        except ensure.Problem as problem:
+            place = rcblock.place_of_hook(path, old, line)
+            raise ensure.Problem(f"{problem}; take out by hand what is at {place}") from None
+        did = "removed" if new is None else "took the block out of"
+        print(f"{did} {ensure.printable(path)}{_kept(backup)}")
+    if new and (left := rcblock.find_source(new)):
+        raise ensure.Problem(
+            f"{rcblock.place(path, new, left)} sources the hook in a way of your own; take that"
+            " line out by hand, then uninstall again"
+        )
+    return new != old
+
+
+def _delete_static(static: str) -> Iterator[str]:
+    """Delete the file *static*, and those of other hosts with this home; yield each that was there.
+
+    Raises:
+        Problem: one cannot be deleted.
+    """
+    for file in [static, *glob.glob(glob.escape(static) + "@*")]:
+        try:
+            os.unlink(file)
+        except FileNotFoundError:
+            continue
+        except OSError as error:
+            why = error.strerror
+            raise ensure.Problem(f"cannot delete {ensure.printable(file)}: {why}") from None
+        yield file

@@ -1,0 +1,85 @@
+"""`llmenv start`, `stop` and `restart`."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from llmenv_hooks import ensure
+from llmenv_hooks.commands.parameters import known_services, named_service, service_argument
+from llmenv_hooks.commands.workers import for_each_service
+
+# The states in which `restart`, without a name, restarts a service that does not start by itself.
+RUNS = ("running", "broken", "starting")
+
+
+def start_services(
+    name: Annotated[str | None, service_argument("all but those with autostart = false")] = None,
+) -> None:
+    """Start one service or all, also after a stop."""
+    config = _config_of_this_host()
+    services = [named_service(config, name)] if name else config.kept_alive
+    if not services:
+        known = known_services(config)
+        raise ensure.UsageError(f"which service? all have autostart = false: {known}")
+    for_each_service(services, "starting", _start)
+
+
+def stop_services(name: Annotated[str | None, service_argument("all")] = None) -> None:
+    """Stop one service or all.
+
+    The hook leaves it alone until it is started again.
+    """
+    config = _config_of_this_host()
+    left_over = ensure.left_over(config, ensure.state_dir())
+    if name:
+        config.services += left_over
+        for_each_service([named_service(config, name)], "stopping", _stop)
+        return
+    # A service that is left over may hold the port of one in the config, so it is stopped first.
+    for services in (left_over, config.services):
+        for_each_service(services, "stopping", _stop)
+
+
+def restart_services(
+    name: Annotated[str | None, service_argument("what start takes, and what else runs")] = None,
+) -> None:
+    """Stop one service or all, and start it again."""
+    config = _config_of_this_host()
+    if name:
+        for_each_service([named_service(config, name)], "restarting", _restart)
+    else:
+        for_each_service(config.services, "restarting", _restart_if_wanted)
+
+
+def _start(service: ensure.Service) -> tuple[str, str]:
+    # Long enough to see that a start hangs, and to end it.
+    timeout = service.start_timeout + 2 * ensure.HUNG_S
+    result = ensure.ensure(service, ensure.state_dir(), timeout=timeout, revive=True)
+    return f"{result.outcome} pid={result.pid or '-'}", result.note
+
+
+def _stop(service: ensure.Service) -> tuple[str, str]:
+    return "stopped" if ensure.stop(service, ensure.state_dir()) else "was not running", ""
+
+
+def _restart(service: ensure.Service) -> tuple[str, str]:
+    _stop(service)
+    return _start(service)
+
+
+def _restart_if_wanted(service: ensure.Service) -> tuple[str, str]:
+    if service.autostart or ensure.inspect(service, ensure.state_dir()).state in RUNS:
+        return _restart(service)
+    return "was not running", ""
+
+
+def _config_of_this_host() -> ensure.Config:
+    """Return the config.
+
+    Raises:
+        Problem: services run on another host.
+    """
+    config = ensure.load_config()
+    if not config.here:
+        raise ensure.Problem(config.not_here)
+    return config

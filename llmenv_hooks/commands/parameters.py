@@ -1,0 +1,74 @@
+"""The words that several commands take, what completes them, and which service they mean."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperCommand
+
+from llmenv_hooks import ensure, render
+
+
+class Command(TyperCommand):
+    """A command whose help calls an argument SHELL, where typer has `{SHELL}` and `SHELL <str>`."""
+
+    def collect_usage_pieces(self, ctx: Any) -> list[str]:
+        return [piece.strip("{}") for piece in super().collect_usage_pieces(ctx)]
+
+    def format_options(self, ctx: Any, formatter: Any) -> None:
+        for title, kind in (("Arguments", "argument"), ("Options", "option")):
+            of_kind = [one for one in self.get_params(ctx) if one.param_type_name == kind]
+            records = filter(None, (one.get_help_record(ctx) for one in of_kind))
+            rows = [(name.partition(" <")[0], text) for name, text in records]
+            if rows:
+                with formatter.section(title):
+                    formatter.write_dl(rows)
+
+
+def help_without_command(context: typer.Context) -> None:
+    """Print the help of a group of commands when none of them is named."""
+    if context.invoked_subcommand is None:
+        print(context.get_help())
+
+
+def shell_names() -> list[str]:
+    """Return what completes SHELL."""
+    return [*render.QUOTE]
+
+
+_SHELL = typer.Argument(metavar="SHELL", help="bash, zsh or fish", autocompletion=shell_names)
+Shell = Annotated[str, _SHELL]
+OptionalShell = Annotated[str | None, _SHELL]
+
+
+def service_argument(default: str) -> Any:
+    """Return the argument SERVICE of a command that takes *default* without it."""
+    return typer.Argument(
+        metavar="SERVICE", help=f"default: {default}", autocompletion=_service_names
+    )
+
+
+def _service_names() -> list[str]:
+    try:
+        return [service.name for service in ensure.load_config().services]
+    except ensure.Problem:  # nothing may be printed into the line that is being edited
+        return []
+
+
+def named_service(config: ensure.Config, name: str) -> ensure.Service:
+    """Return the service *name* of *config*.
+
+    Raises:
+        UsageError: there is none.
+    """
+    for service in config.services:
+        if service.name == name:
+            return service
+    unknown = ensure.printable(name, 80)
+    raise ensure.UsageError(f"no service {unknown!r}; there is: {known_services(config)}")
+
+
+def known_services(config: ensure.Config) -> str:
+    """Return the names of all services of *config*, for a message."""
+    return ", ".join(service.name for service in config.services)

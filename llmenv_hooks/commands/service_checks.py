@@ -1,0 +1,140 @@
+"""What `llmenv doctor` looks at of the services: one function a check, each yields its findings."""
+
+from __future__ import annotations
+
+import fcntl
+import ipaddress
+import os
+import time
+from http.client import HTTPException
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+from llmenv_hooks import ensure
+from llmenv_hooks.commands.findings import Finding
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+HELLO = {
+    "protocolVersion": "2025-06-18",
+    "capabilities": {},
+    "clientInfo": {"name": "llmenv-doctor", "version": ensure.__version__},
+}
+
+
+def _command(service: ensure.Service) -> Iterator[Finding]:
+    """Find the service's own program; mcp-proxy has a row of its own."""
+    meant = ensure.expanded(service)
+    meant.bridge = False
+    yield Finding("command", "ok", " ".join(ensure.command_line(meant)), service=service.name)
+
+
+def _address(service: ensure.Service) -> Iterator[Finding]:
+    """Judge who can reach the service."""
+    if ipaddress.ip_address(service.host).is_loopback:
+        yield Finding("address", "ok", f"{service.bind}, this host alone", service=service.name)
+    else:
+        open_to = f"{service.bind}: others can reach it, and nobody is asked for a password"
+        todo = f'bind = "127.0.0.1:{service.port}" in the config, and a tunnel for others'
+        yield Finding("address", "warn", open_to, todo, service.name)
+
+
+def left_over_services(config: ensure.Config) -> Iterator[Finding]:
+    """Find the services that run though the config does not have them any more."""
+    for service in ensure.left_over(config, ensure.state_dir()):
+        gone = f"runs on {service.bind}, and is not in the config any more"
+        yield Finding("left over", "warn", gone, f"llmenv stop {service.name}", service.name)
+
+
+def _state(service: ensure.Service) -> Iterator[Finding]:
+    """Judge the port, the process and what is recorded of it."""
+    seen = ensure.inspect(service, ensure.state_dir())
+    found = f"{seen.state}, pid {seen.pid}" if seen.pid else seen.state
+    found += f": {seen.detail}" if seen.detail else ""
+    start = f"llmenv start {service.name}"
+    down = "fail" if service.autostart else "ok"
+    verdict, todo = {
+        "running": ("warn", f"llmenv logs {service.name}") if seen.detail else ("ok", ""),
+        "broken": ("fail", f"llmenv restart {service.name}"),
+        "starting": ("warn", f"wait, or look: llmenv logs {service.name}"),
+        "stopped": ("warn", start),
+        "failed": ("fail", f"mend it, then: {start}; its output: llmenv logs {service.name}"),
+        "taken": ("fail", "stop that process, or give the service another bind"),
+    }.get(seen.state, (down, start))
+    yield Finding("state", verdict, found, todo, service.name)
+    yield _pidfile(service, seen)
+    yield _identity(service, seen)
+    yield _lock(service, seen)
+    failure = ensure.read_failure(seen.files)
+    if failure and seen.state not in ("failed", "running"):
+        ago = f"{max(0, time.time() - failure.when):.0f} s ago, {failure.count} in a row"
+        said = f"{failure.message.removeprefix(f'{service.name}: ')} ({ago})"
+        yield Finding("last failure", "warn", said, f"llmenv logs {service.name}", service.name)
+
+
+def _pidfile(service: ensure.Service, seen: ensure.Status) -> Finding:
+    anew = "llmenv-ensure writes it anew"
+    try:
+        written = ensure.read_pidfile(seen.files.pid)
+    except (ensure.Problem, OSError) as problem:
+        return Finding("pidfile", "warn", str(problem), anew, service.name)
+    found = f"{seen.files.pid}: {written or 'none'}"
+    if seen.state == "running" and written != seen.pid:
+        return Finding("pidfile", "warn", found, anew, service.name)
+    return Finding("pidfile", "ok", found, service=service.name)
+
+
+def _identity(service: ensure.Service, seen: ensure.Status) -> Finding:
+    """Say which process the record in NAME.life means, and whether that lives."""
+    record = ensure.read_record(seen.files.life)
+    if record is None:
+        return Finding("identity", "ok", "nothing is recorded", service=service.name)
+    lives = {True: "lives", False: "is dead", None: "is of another boot, container or host"}
+    found = f"pid {record.pid} of user {record.uid}, on {record.bind}: {lives[record.lives()]}"
+    return Finding("identity", "ok", found, service=service.name)
+
+
+def _lock(service: ensure.Service, seen: ensure.Status) -> Finding:
+    """Say who holds the start lock."""
+    files = seen.files
+    try:
+        fd = ensure._open_ours(files.lock, os.O_RDONLY)
+    except FileNotFoundError:
+        return Finding("lock", "ok", "free", service=service.name)
+    try:
+        held = not ensure._flock(fd, fcntl.LOCK_SH) or ensure._held_by_seed(fd)
+    finally:
+        os.close(fd)
+    if held:
+        found = f"{ensure._lock_holder(files)} holds {files.lock}: it starts or stops the service"
+        return Finding("lock", "ok", found, service=service.name)
+    return Finding("lock", "ok", "free; the next start sweeps what was left", service=service.name)
+
+
+def round_trip(service: ensure.Service, config: ensure.Config) -> Iterator[Finding]:
+    """Say hello as an agent would, through the URL that agents get."""
+    url = config.url(service)
+    parts = urlsplit(url)
+    began = time.monotonic()
+    try:
+        answer = ensure.call_mcp(parts.hostname or "", parts.port or 0, "initialize", HELLO)
+        server = answer["result"]["serverInfo"]["name"]
+    except TimeoutError:
+        why = f"no answer within {ensure.DEEP_TIMEOUT_S:.0f} s"
+    except OSError as error:
+        why = error.strerror or str(error)
+    except (HTTPException, ValueError, LookupError, TypeError):
+        why = "what answers there is no MCP server"
+    else:
+        took = (time.monotonic() - began) * 1000
+        found = f"{url}: {server} answered in {took:.0f} ms"
+        yield Finding("round trip", "ok", found, service=service.name)
+        return
+    todo = f"llmenv logs {service.name}" if config.here else f"look on {config.server_host}"
+    yield Finding(
+        "round trip", "fail" if service.bridge else "warn", f"{url}: {why}", todo, service.name
+    )
+
+
+SERVICE_CHECKS = {"command": _command, "address": _address, "state": _state}

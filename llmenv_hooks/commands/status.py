@@ -1,0 +1,90 @@
+"""`llmenv status`: a row for each service of the config, and for what still runs of older ones."""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import Annotated
+
+import typer
+
+from llmenv_hooks import ensure
+from llmenv_hooks.commands import tables
+
+COLUMNS = ("service", "state", "pid", "address", "uptime", "url", "log")
+
+
+def show_status(
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print a JSON list instead of a table.")
+    ] = False,
+) -> None:
+    """Show every service.
+
+    The exit status is 1 when one that should run does not.
+    """
+    config = ensure.load_config()
+    rows = [_row(service, config) for service in config.services]
+    for service in ensure.left_over(config, ensure.state_dir()):
+        gone = f"not in {config.path} any more; llmenv stop {service.name}"
+        rows.append(_row(service, config) | {"detail": gone})
+    if as_json:
+        print(json.dumps(rows, indent=2))
+    else:
+        _print_table(rows)
+        if not config.here:
+            print(f"llmenv: {config.not_here}", file=sys.stderr)
+    wanted = {service.name for service in config.kept_alive}
+    if any(_is_wrong(row, wanted) for row in rows):
+        raise typer.Exit(1)
+
+
+def _is_wrong(row: dict[str, object], wanted: set[str]) -> bool:
+    if row["state"] == "unknown":
+        return True
+    return row["service"] in wanted and row["state"] not in ("running", "stopped")
+
+
+def _row(service: ensure.Service, config: ensure.Config) -> dict[str, object]:
+    row: dict[str, object] = {
+        "service": service.name,
+        "state": "elsewhere",
+        "pid": None,
+        "address": service.bind,
+        "uptime": None,
+        "url": config.url(service),
+        "log": None,
+    }
+    if not config.here:
+        return row | {"detail": f"runs on {config.server_host}"}
+    try:
+        seen = ensure.inspect(service, ensure.state_dir())
+    except ensure.Problem as problem:
+        return row | {"state": "unknown", "detail": str(problem)}
+    row |= {"state": seen.state, "pid": seen.pid, "uptime": seen.uptime}
+    return row | {"log": seen.files.log, "detail": seen.detail}
+
+
+def _print_table(rows: list[dict[str, object]]) -> None:
+    table = tables.new(*COLUMNS)
+    for row in rows:
+        uptime = row["uptime"]
+        shown = row | {"uptime": _duration(uptime) if isinstance(uptime, float) else None}
+        cells = (shown[column] for column in COLUMNS)
+        table.add_row(*("-" if cell is None else ensure.printable(str(cell)) for cell in cells))
+    tables.show(table, whole=True)
+    for row in rows:
+        if row.get("detail"):
+            print(ensure.printable(f"{row['service']}: {row['detail']}", 700))
+
+
+def _duration(seconds: float) -> str:
+    """Return *seconds* the way a person says it: 45s, 12m, 3h05m, 2d4h."""
+    whole = int(seconds)
+    if whole < 60:
+        return f"{whole}s"
+    if whole < 3600:
+        return f"{whole // 60}m"
+    if whole < 86400:
+        return f"{whole // 3600}h{whole % 3600 // 60:02}m"
+    return f"{whole // 86400}d{whole % 86400 // 3600}h"

@@ -1,0 +1,81 @@
+"""`llmenv client`, as a person runs it; what it does to the files is in tests/agents."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING
+
+import pytest
+from agents.support import CONFIG, SHAPES, expected, parsed
+from commands.support import llmenv
+
+from llmenv_hooks.agents.table import AGENTS
+
+if TYPE_CHECKING:
+    from daemons import World
+
+
+@pytest.fixture
+def world(world: World) -> World:
+    """A world with two services in its config."""
+    world.config.write_text(CONFIG)
+    return world
+
+
+def run(world: World, *words: str) -> tuple[int, str, str]:
+    done = llmenv(world, "client", *words)
+    return done.returncode, done.stdout, done.stderr
+
+
+@pytest.mark.parametrize("name", AGENTS)
+def test_the_snippet_alone_is_on_stdout(world: World, name: str) -> None:
+    status, out, err = run(world, name)
+    assert (status, parsed(name, out.encode())) == (
+        0,
+        parsed(name, out.encode()) | {SHAPES[name][0][0]: expected(name)},
+    )
+    (line,) = err.splitlines()
+    assert line.startswith(f"llmenv: goes into {world.root}/")
+    assert line.endswith(f"; llmenv client {name} --write merges it")
+
+
+def test_a_file_is_written_shown_and_cleaned_again(world: World) -> None:
+    assert run(world, "claude", "--write")[0] == 0
+    path = world.home / ".claude.json"
+    assert run(world, "claude", "--write")[1] == f"{path} is up to date; nothing was changed\n"
+    assert run(world)[1].splitlines()[1].split() == ["claude", str(path), "yes"]
+    assert run(world, "claude", "--remove")[0] == 0
+    assert not path.exists()
+    path.write_text('{"a": }')
+    assert run(world, "claude", "--write") == (
+        1,
+        "",
+        f"llmenv: {path}:1:7: Expecting value; nothing was changed\n",
+    )
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (["nope\x1b"], "no agent 'nope?'; there is: claude, codex, "),
+        (["--remove"], "which agent? there is: claude, "),
+        (["claude", "--write", "--remove"], "--write and --remove exclude each other"),
+        (["windsurf", "--project"], "Windsurf has no configuration in a project"),
+    ],
+)
+def test_wrong_usage_is_refused(world: World, words: list[str], says: str) -> None:
+    status, out, err = run(world, *words)
+    assert (status, out) == (2, "")
+    (line,) = err.splitlines()
+    assert line.startswith(f"llmenv: {says}")
+
+
+@pytest.mark.parametrize("words", [[], ["claude"], ["claude", "--write"], ["--write"]])
+def test_a_deleted_directory_has_no_project(world: World, words: list[str]) -> None:
+    gone = world.root / "gone"
+    gone.mkdir()
+    code = 'rmdir "$1"; shift; exec "$@"'
+    argv = [sys.executable, "-P", "-m", "llmenv_hooks", "client", "--project", *words]
+    done = world.run(["sh", "-c", code, "sh", str(gone), *argv], cwd=gone)
+    said = "llmenv: the directory that you are in was deleted; go to another first\n"
+    assert (done.returncode, done.stdout, done.stderr) == (1, "", said)

@@ -1,0 +1,37 @@
+"""`llmenv status`."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+from commands.support import llmenv
+from daemons import free_port, wait_until
+
+if TYPE_CHECKING:
+    from daemons import World
+
+
+def test_a_bad_state_file_of_one_service_leaves_the_others(world: World) -> None:
+    bind = f"127.0.0.1:{free_port()}"
+    with world.config.open("a") as file:
+        file.write(f'[services.b]\ncommand = ["b"]\nbind = "{bind}"\nbridge = false\n')
+        file.write("autostart = false\n")
+    assert llmenv(world, "start").returncode == 0
+    (world.state / "b.life").mkdir()
+    done = llmenv(world, "status")
+    assert (done.returncode, done.stderr) == (1, "")
+    _, stub, other, detail = done.stdout.splitlines()
+    assert stub.split()[:3] == ["stub", "running", str(world.check())]
+    assert other.split()[:4] == ["b", "unknown", "-", bind]
+    assert detail.startswith(f"b: {world.state}/b.life is not a regular file")
+
+
+def test_status_sees_a_service_that_is_starting(world: World) -> None:
+    world.write_config("gate")
+    starting = world.begin(world.bare("--timeout", "20"))
+    wait_until(lambda: world.told("starts"))
+    (row,) = json.loads(llmenv(world, "status", "--json").stdout)
+    assert row["state"] == "starting"
+    world.tell("go")
+    assert starting.wait(20) == 0
