@@ -5,16 +5,17 @@ from __future__ import annotations
 import os
 import sys
 
-from llmenv_hooks import ensure
+from llmenv_hooks.helper.errors import Problem
+from llmenv_hooks.helper.output import open_standard_descriptors, say
 
 
 def main() -> None:
     """Run `llmenv` with the process's arguments, and exit with its status."""
-    ensure._open_standard_descriptors()
+    open_standard_descriptors()
     if sys.__stderr__ is None:  # closed; what is printed to None goes to stdout
         sys.stderr = open(os.devnull, "w")  # noqa: SIM115
     if sys.__stdout__ is None:
-        ensure._say(2, "llmenv: cannot write to standard output: it is closed")
+        say(2, "llmenv: cannot write to standard output: it is closed")
         sys.exit(1)
     try:
         status = _run()
@@ -26,7 +27,7 @@ def main() -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         status = 141
         if not isinstance(error, BrokenPipeError):
-            ensure._say(2, f"llmenv: cannot write to standard output: {error.strerror}")
+            say(2, f"llmenv: cannot write to standard output: {error.strerror}")
             status = 1
     sys.exit(status)
 
@@ -45,10 +46,10 @@ def _run() -> int:
         from llmenv_hooks.commands import app
 
         return app.run()
-    except ensure.Problem as problem:
-        ensure._say(2, f"llmenv: {problem}")
+    except Problem as problem:
+        say(2, f"llmenv: {problem}")
         if sys.argv[1:2] in (["hook"], ["export"]):
-            ensure._say(1, "false")  # what a shell evaluates then fails too
+            say(1, "false")  # what a shell evaluates then fails too
         return problem.exit_code
     except KeyboardInterrupt:
         return 130

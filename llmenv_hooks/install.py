@@ -12,7 +12,10 @@ import os
 import sys
 import time
 
-from llmenv_hooks import ensure, places, render, userfile
+from llmenv_hooks import places, render, userfile
+from llmenv_hooks.helper.background import detach
+from llmenv_hooks.helper.directories import make_directory
+from llmenv_hooks.helper.errors import Problem, printable
 
 # How far the time of a file may be behind the clock: the kernel dates files by its last tick.
 FILE_TIME_LAG_NS = 10_000_000
@@ -42,13 +45,13 @@ def write_static(shell: str, path: str, state: str, config: str) -> None:
     for source in render.sources(shell, state, config):
         with contextlib.suppress(OSError):
             dates.append(os.stat(source).st_mtime_ns)
-    ensure.make_directory(os.path.dirname(path))
+    make_directory(os.path.dirname(path))
     try:
         code = os.fsencode(render.static(shell, path, state, config))
         if userfile.load(path) != code:
             userfile.write_beside(path, code, 0o600, None)
     except OSError as error:
-        raise ensure.Problem(f"cannot write {ensure.printable(path)}: {error.strerror}") from None
+        raise Problem(f"cannot write {printable(path)}: {error.strerror}") from None
     finally:
         with contextlib.suppress(OSError):
             os.utime(path, ns=(max(dates), max(dates)))
@@ -63,7 +66,7 @@ def renew(shell: str, path: str, state: str, config: str) -> None:
     if not os.path.exists(os.path.join(os.path.dirname(path), f"hook.{shell}")):
         return  # llmenv was uninstalled meanwhile
     if os.path.exists(path):
-        ensure.detach()
+        detach()
     else:
         sys.stdout.buffer.write(os.fsencode(render.static(shell, path, state, config)))
     write_static(shell, path, state, config)

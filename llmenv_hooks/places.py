@@ -13,7 +13,7 @@ import os
 
 from platformdirs.unix import Unix
 
-from llmenv_hooks import ensure
+from llmenv_hooks.helper.errors import Problem
 
 PACKAGE = os.path.dirname(os.path.abspath(__file__))
 
@@ -26,7 +26,7 @@ def home() -> str:
     """
     path = os.environ.get("HOME", "")
     if not os.path.isabs(path):
-        raise ensure.Problem("cannot tell where your files are: HOME is no absolute path; set HOME")
+        raise Problem("cannot tell where your files are: HOME is no absolute path; set HOME")
     return path
 
 

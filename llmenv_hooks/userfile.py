@@ -10,7 +10,9 @@ import difflib
 import os
 import stat
 
-from llmenv_hooks import ensure
+from llmenv_hooks.helper.directories import make_directory, refuse_anothers
+from llmenv_hooks.helper.errors import Problem, printable
+from llmenv_hooks.helper.places import state_dir
 
 
 def load(path: str) -> bytes | None:
@@ -22,12 +24,12 @@ def load(path: str) -> bytes | None:
     try:
         with open(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:
             if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-                raise ensure.Problem(f"{ensure.printable(path)} is no regular file; left alone")
+                raise Problem(f"{printable(path)} is no regular file; left alone")
             return file.read()
     except FileNotFoundError:
         return None
     except OSError as error:
-        raise ensure.Problem(f"cannot read {ensure.printable(path)}: {error.strerror}") from None
+        raise Problem(f"cannot read {printable(path)}: {error.strerror}") from None
 
 
 def diff(path: str, old: bytes | None, new: bytes | None) -> str:
@@ -38,7 +40,7 @@ def diff(path: str, old: bytes | None, new: bytes | None) -> str:
     before, after = ([] if text is None else _lines(text) for text in (old, new))
     old_name, new_name = ("/dev/null" if text is None else path for text in (old, new))
     shown = difflib.unified_diff(before, after, old_name, new_name, lineterm="")
-    return "".join(ensure.printable(line, 10_000) + "\n" for line in shown)
+    return "".join(printable(line, 10_000) + "\n" for line in shown)
 
 
 def _lines(text: bytes) -> list[str]:
@@ -72,13 +74,11 @@ def replace(
     """
     target = os.path.realpath(path)
     if load(target) != old:
-        raise ensure.Problem(
-            f"{ensure.printable(path)} was changed by another program just now; try again"
-        )
+        raise Problem(f"{printable(path)} was changed by another program just now; try again")
     try:
         return _put(target, old, new, original, mode)
     except OSError as error:
-        raise ensure.Problem(f"cannot write {ensure.printable(path)}: {error.strerror}") from None
+        raise Problem(f"cannot write {printable(path)}: {error.strerror}") from None
 
 
 def _put(
@@ -86,7 +86,7 @@ def _put(
 ) -> str | None:
     if old is None:
         if new is not None:
-            ensure.refuse_anothers(target)
+            refuse_anothers(target)
             os.makedirs(os.path.dirname(target), exist_ok=True)
             write_beside(target, new, mode, None)
         return None
@@ -107,14 +107,14 @@ def _put(
 
 
 def _backups() -> str:
-    return os.path.join(ensure.state_dir(), "backup")
+    return os.path.join(state_dir(), "backup")
 
 
 def _keep(target: str, old: bytes, *, first: bool) -> str:
     """Return the path of the backup of *target*; make it when it is the *first*, or missing."""
     backup = os.path.join(_backups(), target.lstrip("/"))
     if first or not os.path.lexists(backup):
-        ensure.make_directory(ensure.state_dir())
+        make_directory(state_dir())
         os.makedirs(os.path.dirname(backup), exist_ok=True)
         write_beside(backup, old, 0o600, None)
     return backup

@@ -17,14 +17,15 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from llmenv_hooks import ensure
 from llmenv_hooks.agents.formats import Unreadable
+from llmenv_hooks.helper.services import DEFAULT_BIND, DEFAULT_NAME
 
 if TYPE_CHECKING:
     from llmenv_hooks.agents.table import Agent
+    from llmenv_hooks.helper.configs import Config
 
 
-def _is_ours(url: object, config: ensure.Config) -> bool:
+def _is_ours(url: object, config: Config) -> bool:
     if not isinstance(url, str):
         return False
     if "LLMENV_" in url:
@@ -39,7 +40,7 @@ def _is_ours(url: object, config: ensure.Config) -> bool:
     return here and parts.scheme == "http" and parts.path.rstrip("/").endswith("/mcp")
 
 
-def _url(agent: Agent, entry: object, config: ensure.Config) -> str:
+def _url(agent: Agent, entry: object, config: Config) -> str:
     """Return the URL of ours that *entry* has, or ""."""
     url = entry.get(agent.url_key) if isinstance(entry, Mapping) else None
     return str(url) if _is_ours(url, config) else ""
@@ -52,7 +53,7 @@ def _foreign(agent: Agent, entry: Any) -> list[str]:
     return [k for k, v in entry.items() if k != agent.url_key and agent.extra.get(k) != v]
 
 
-def presence(agent: Agent, entry: object, url: str, config: ensure.Config) -> str:
+def presence(agent: Agent, entry: object, url: str, config: Config) -> str:
     """Return what *entry*, of the service with *url*, is: no, yes, old URL or another server."""
     if entry is None:
         return "no"
@@ -62,17 +63,17 @@ def presence(agent: Agent, entry: object, url: str, config: ensure.Config) -> st
     return "old URL" if found and not _foreign(agent, entry) else "another server"
 
 
-def is_stale(agent: Agent, name: str, entry: object, config: ensure.Config) -> bool:
+def is_stale(agent: Agent, name: str, entry: object, config: Config) -> bool:
     """Say whether *entry* is ours, under a *name* that no service of *config* has any more."""
     if not isinstance(entry, Mapping) or any(name == one.name for one in config.services):
         return False
     urls = [config.url(service) for service in config.services]
-    if name == ensure.DEFAULT_NAME:
-        urls.append(f"http://{ensure.DEFAULT_BIND}/mcp")
+    if name == DEFAULT_NAME:
+        urls.append(f"http://{DEFAULT_BIND}/mcp")
     return any(dict(entry) == {**agent.extra, agent.url_key: url} for url in urls)
 
 
-def merged(agent: Agent, text: str | None, config: ensure.Config) -> str:
+def merged(agent: Agent, text: str | None, config: Config) -> str:
     """Return *text*, a file of *agent*'s or None for none, with all services of *config* in it.
 
     Raises:
@@ -94,7 +95,7 @@ def merged(agent: Agent, text: str | None, config: ensure.Config) -> str:
     return text or ""
 
 
-def removed(agent: Agent, text: str | None, config: ensure.Config) -> str | None:
+def removed(agent: Agent, text: str | None, config: Config) -> str | None:
     """Return *text* without the services of *config*; None when nothing but them made the file.
 
     Raises:
@@ -108,7 +109,7 @@ def removed(agent: Agent, text: str | None, config: ensure.Config) -> str | None
     return without(agent, text, config)
 
 
-def without(agent: Agent, text: str | None, config: ensure.Config) -> str | None:
+def without(agent: Agent, text: str | None, config: Config) -> str | None:
     """Return *text* without what is ours to the letter; None when nothing else made the file."""
     names = {service.name for service in config.services}
 
@@ -129,7 +130,7 @@ def _dropped(agent: Agent, text: str | None, ours: Callable[[str, Any], bool]) -
     return text
 
 
-def _refusal(agent: Agent, name: str, entry: Any, config: ensure.Config) -> Unreadable:
+def _refusal(agent: Agent, name: str, entry: Any, config: Config) -> Unreadable:
     if not _url(agent, entry, config):
         return Unreadable(f"{name} in it is another server: rename that or the service")
     more = ", ".join(_foreign(agent, entry))

@@ -9,11 +9,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from llmenv_hooks import ensure, places
+from llmenv_hooks import places
 from llmenv_hooks.agents.formats import Format, Unreadable
 from llmenv_hooks.agents.jsonc import JSON
 from llmenv_hooks.agents.toml import TOML
 from llmenv_hooks.agents.yaml import YAML
+from llmenv_hooks.helper.errors import Problem, UsageError
 
 
 @dataclass(frozen=True)
@@ -44,7 +45,7 @@ class Agent:
             Problem: there is no home, or no directory that this runs in.
         """
         if in_project and not self.project:
-            raise ensure.UsageError(f"{self.title} has no configuration in a project")
+            raise UsageError(f"{self.title} has no configuration in a project")
         user = self.mac if self.mac and sys.platform == "darwin" else self.user
         path = os.path.join(_here(), self.project) if in_project else _expanded(user)
         if self.title == "opencode" and not os.path.lexists(path) and os.path.lexists(path + "c"):
@@ -84,9 +85,7 @@ def _here() -> str:
     try:
         return os.getcwd()
     except FileNotFoundError:
-        raise ensure.Problem(
-            "the directory that you are in was deleted; go to another first"
-        ) from None
+        raise Problem("the directory that you are in was deleted; go to another first") from None
 
 
 # A variable is documented on the page that the row names; otherwise a comment beside it names the

@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from llmenv_hooks import ensure, render
+from llmenv_hooks import render
 from llmenv_hooks.commands.check import check_hooks
 from llmenv_hooks.commands.client import client
 from llmenv_hooks.commands.config import config_app
@@ -22,6 +22,8 @@ from llmenv_hooks.commands.lifecycle import restart_services, start_services, st
 from llmenv_hooks.commands.logs import print_logs
 from llmenv_hooks.commands.parameters import Command, help_without_command, shell_names
 from llmenv_hooks.commands.status import show_status
+from llmenv_hooks.helper.errors import Problem, UsageError, printable
+from llmenv_hooks.helper.version import __version__
 
 COMPLETE = "_LLMENV_COMPLETE"  # the completion script sets it when it asks for words
 
@@ -52,17 +54,17 @@ def run() -> int:
         status: int | None = app(prog_name="llmenv", complete_var=COMPLETE, standalone_mode=False)
     except typer.TyperException as error:
         context = getattr(error, "ctx", None)
-        what = ensure.printable(error.format_message()).rstrip(".")
+        what = printable(error.format_message()).rstrip(".")
         see = context.command_path if context else "llmenv"
-        raise ensure.UsageError(f"{what}; see {see} --help") from None
+        raise UsageError(f"{what}; see {see} --help") from None
     except typer.Abort:
-        raise ensure.Problem("aborted") from None
+        raise Problem("aborted") from None
     return status or 0  # typer.Exit carries a status; a command that just returns gives None
 
 
 def _version(wanted: bool) -> None:
     if wanted:
-        print(f"llmenv {ensure.__version__}")
+        print(f"llmenv {__version__}")
         raise typer.Exit
 
 

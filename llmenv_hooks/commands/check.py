@@ -12,10 +12,13 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
-from llmenv_hooks import ensure, render, userfile
+from llmenv_hooks import render, userfile
 from llmenv_hooks.commands.parameters import shell_names
 from llmenv_hooks.commands.readers import complaints
 from llmenv_hooks.commands.rows import Row, judged
+from llmenv_hooks.helper.configfiles import load_config
+from llmenv_hooks.helper.errors import Problem, UsageError, printable
+from llmenv_hooks.helper.places import config_path
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -51,9 +54,9 @@ def check_hooks(
     rows = []
     known = [render.checked(shell) for shell in dict.fromkeys(shells or render.QUOTE)]
     try:
-        ensure.load_config()
-    except ensure.UsageError as error:
-        _annotate("llmenv check", str(error), ensure.config_path())
+        load_config()
+    except UsageError as error:
+        _annotate("llmenv check", str(error), config_path())
         raise
     for shell in known:
         for row in _rows(shell, golden, update, allow_missing):
@@ -76,7 +79,7 @@ def _leave(number: int, _: object) -> NoReturn:
 def _print_row(row: Row) -> None:
     print(f"{row.result:7}  {row.shell:4}  {row.check}", flush=True)
     for line in row.detail.splitlines():
-        print("         " + ensure.printable(line, LINE_LIMIT), flush=True)
+        print("         " + printable(line, LINE_LIMIT), flush=True)
 
 
 def _annotate(title: str, detail: str, path: str) -> None:
@@ -142,7 +145,7 @@ def _golden_row(shell: str, golden: str | None, update: bool) -> Row:
         if update:
             userfile.replace(path, old, new)
             return Row(shell, what, "written")
-    except ensure.Problem as problem:
+    except Problem as problem:
         return Row(shell, what, "failed", str(problem))
     if old is None:
         result = "not run" if golden is None else "failed"

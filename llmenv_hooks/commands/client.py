@@ -13,14 +13,17 @@ from typing import Annotated, Any
 
 import typer
 
-from llmenv_hooks import ensure, userfile
+from llmenv_hooks import userfile
 from llmenv_hooks.agents import entries
 from llmenv_hooks.agents.formats import Unreadable
 from llmenv_hooks.agents.table import AGENTS, Agent
 from llmenv_hooks.commands import tables
+from llmenv_hooks.helper.configfiles import load_config
+from llmenv_hooks.helper.configs import Config
+from llmenv_hooks.helper.errors import Problem, UsageError, printable
 
 # Takes an agent, the text of its file and the config; returns the new text, None for no file.
-Change = Callable[[Agent, str | None, ensure.Config], str | None]
+Change = Callable[[Agent, str | None, Config], str | None]
 
 
 def client(
@@ -42,30 +45,30 @@ def client(
     brings every file up to date that has an old URL.
     """
     if write and remove:
-        raise ensure.UsageError("--write and --remove exclude each other")
+        raise UsageError("--write and --remove exclude each other")
     if agent is None:
         if remove:
-            raise ensure.UsageError(f"which agent? there is: {', '.join(AGENTS)}")
-        (_update_all if write else _print_agents)(ensure.load_config(), project)
+            raise UsageError(f"which agent? there is: {', '.join(AGENTS)}")
+        (_update_all if write else _print_agents)(load_config(), project)
         return
     if agent not in AGENTS:
-        unknown = ensure.printable(agent, 80)
-        raise ensure.UsageError(f"no agent {unknown!r}; there is: {', '.join(AGENTS)}")
+        unknown = printable(agent, 80)
+        raise UsageError(f"no agent {unknown!r}; there is: {', '.join(AGENTS)}")
     row = AGENTS[agent]
     path = row.path(project)
     if write or remove:
         change = entries.removed if remove else entries.merged
-        _edit(path, row, change, ensure.load_config())
+        _edit(path, row, change, load_config())
     else:
-        print(entries.merged(row, None, ensure.load_config()), end="")
+        print(entries.merged(row, None, load_config()), end="")
         again = f"llmenv client {agent} --write{' --project' * project}"
-        print(f"llmenv: goes into {ensure.printable(path)}; {again} merges it", file=sys.stderr)
+        print(f"llmenv: goes into {printable(path)}; {again} merges it", file=sys.stderr)
 
 
 # --- one agent ------------------------------------------------------------------------------------
 
 
-def _edit(path: str, agent: Agent, change: Change, config: ensure.Config) -> None:
+def _edit(path: str, agent: Agent, change: Change, config: Config) -> None:
     """Write what *change* makes of *path*, the file of *agent*, and say what was done.
 
     Raises:
@@ -79,13 +82,13 @@ def _edit(path: str, agent: Agent, change: Change, config: ensure.Config) -> Non
     new = _encoded(mark, changed)
     if new == old:
         state = "has nothing of ours" if change is entries.removed else "is up to date"
-        print(f"{ensure.printable(path)} {state}; nothing was changed")
+        print(f"{printable(path)} {state}; nothing was changed")
         return
     original_bytes = _encoded(mark, original)
     backup = userfile.replace(path, old, new, original=original_bytes, mode=0o600)
     print(userfile.diff(path, old, new), end="")
-    kept = f" (backup: {ensure.printable(backup)})" if backup else ""
-    print(f"{'removed' if new is None else 'wrote'} {ensure.printable(path)}{kept}")
+    kept = f" (backup: {printable(backup)})" if backup else ""
+    print(f"{'removed' if new is None else 'wrote'} {printable(path)}{kept}")
 
 
 @contextlib.contextmanager
@@ -94,12 +97,12 @@ def _named_when_unreadable(path: str) -> Iterator[None]:
     try:
         yield
     except Unreadable as error:
-        where, what = error.place, ensure.printable(str(error))
+        where, what = error.place, printable(str(error))
     except UnicodeDecodeError as error:
         where, what = "", f"byte {error.start} is no UTF-8"
     else:
         return
-    raise ensure.Problem(f"{ensure.printable(path)}{where}: {what}; nothing was changed")
+    raise Problem(f"{printable(path)}{where}: {what}; nothing was changed")
 
 
 def _decoded(content: bytes | None) -> tuple[bytes, str | None]:
@@ -117,7 +120,7 @@ def _encoded(mark: bytes, text: str | None) -> bytes | None:
 # --- all agents -----------------------------------------------------------------------------------
 
 
-def _update_all(config: ensure.Config, in_project: bool) -> None:
+def _update_all(config: Config, in_project: bool) -> None:
     """Write each file that has an old entry of ours; go on after one that cannot be written.
 
     Raises:
@@ -129,7 +132,7 @@ def _update_all(config: ensure.Config, in_project: bool) -> None:
             if _is_outdated(agent, _entries(path, agent), config):
                 found = True
                 _edit(path, agent, entries.merged, config)
-        except ensure.Problem as problem:
+        except Problem as problem:
             print(f"llmenv: {problem}", file=sys.stderr)
             failed = True
     if failed:
@@ -157,7 +160,7 @@ def _entries(path: str, agent: Agent) -> Mapping[str, Any]:
         return agent.entries(_decoded(userfile.load(path))[1] or "")[1]
 
 
-def _presences(agent: Agent, servers: Mapping[str, Any], config: ensure.Config) -> dict[str, str]:
+def _presences(agent: Agent, servers: Mapping[str, Any], config: Config) -> dict[str, str]:
     """Return `entries.presence` of each service, by its name."""
     return {
         service.name: entries.presence(
@@ -167,23 +170,23 @@ def _presences(agent: Agent, servers: Mapping[str, Any], config: ensure.Config) 
     }
 
 
-def _is_outdated(agent: Agent, servers: Mapping[str, Any], config: ensure.Config) -> bool:
+def _is_outdated(agent: Agent, servers: Mapping[str, Any], config: Config) -> bool:
     if "old URL" in _presences(agent, servers, config).values():
         return True
     return any(entries.is_stale(agent, name, entry, config) for name, entry in servers.items())
 
 
-def _print_agents(config: ensure.Config, in_project: bool) -> None:
+def _print_agents(config: Config, in_project: bool) -> None:
     table = tables.new("agent", "file", "has our servers")
     for name, (path, agent) in _files(in_project).items():
-        table.add_row(name, ensure.printable(path), _summary(path, agent, config))
+        table.add_row(name, printable(path), _summary(path, agent, config))
     tables.show(table, whole=True)
 
 
-def _summary(path: str, agent: Agent, config: ensure.Config) -> str:
+def _summary(path: str, agent: Agent, config: Config) -> str:
     try:
         servers = _entries(path, agent)
-    except ensure.Problem as problem:
+    except Problem as problem:
         return str(problem).removesuffix("; nothing was changed")
     found = _presences(agent, servers, config)
     if len(set(found.values())) == 1:

@@ -8,8 +8,11 @@ import sys
 
 import typer
 
-from llmenv_hooks import ensure
 from llmenv_hooks.commands.parameters import help_without_command
+from llmenv_hooks.helper.configfiles import load_config
+from llmenv_hooks.helper.configtables import Checker
+from llmenv_hooks.helper.errors import printable
+from llmenv_hooks.helper.places import config_path
 
 config_app = typer.Typer(rich_markup_mode=None)
 config_app.callback(invoke_without_command=True, help="Check the config, show it, or say where.")(
@@ -23,31 +26,31 @@ def check_config() -> None:
 
     The exit status is 2 when something is wrong.
     """
-    config = ensure.load_config()
+    config = load_config()
     count = len(config.services)
     found = f"ok, {count} service{'s' * (count != 1)}"
     if not os.path.exists(config.path):
         found = f"no such file, so the default holds: {config.services[0].name}"
-    print(f"{ensure.printable(config.path)}: {found}")
+    print(f"{printable(config.path)}: {found}")
 
 
 @config_app.command("show")
 def show_config() -> None:
     """Print the config with all defaults filled in, as TOML."""
-    config = ensure.load_config()
-    print(f"# {ensure.printable(config.path)}, with all defaults")
+    config = load_config()
+    print(f"# {printable(config.path)}, with all defaults")
     if config.server_host is not None:
         print(f"server_host = {toml_value(config.server_host)}")
     for service in config.services:
         print(f"\n[services.{service.name}]")
-        for key in ensure._Checker.SERVICE_KEYS:
+        for key in Checker.SERVICE_KEYS:
             print(f"{key} = {toml_value(getattr(service, key))}")
 
 
 @config_app.command("path")
 def print_path() -> None:
     """Print the path of the config, which need not exist."""
-    sys.stdout.buffer.write(os.fsencode(ensure.config_path()) + b"\n")
+    sys.stdout.buffer.write(os.fsencode(config_path()) + b"\n")
 
 
 def toml_value(value: object) -> str:

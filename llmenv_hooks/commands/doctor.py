@@ -11,11 +11,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.text import Text
 
-from llmenv_hooks import ensure
 from llmenv_hooks.commands import tables
 from llmenv_hooks.commands.findings import Finding
 from llmenv_hooks.commands.installation import bridge_program, hooks, state_directory
 from llmenv_hooks.commands.service_checks import SERVICE_CHECKS, left_over_services, round_trip
+from llmenv_hooks.helper.configfiles import load_config
+from llmenv_hooks.helper.errors import Problem, printable
+from llmenv_hooks.helper.ports import probe
+from llmenv_hooks.helper.services import Service
+from llmenv_hooks.helper.version import __version__
 from llmenv_hooks.places import PACKAGE
 
 if TYPE_CHECKING:
@@ -43,9 +47,9 @@ def _print(findings: list[Finding]) -> None:
     colours = {"ok": "green", "warn": "yellow", "fail": "red"} if tables.coloured() else {}
     for finding in findings:
         name = f"{finding.service}: {finding.check}" if finding.service else finding.check
-        text = ensure.printable(finding.found, 700)
+        text = printable(finding.found, 700)
         if finding.todo:
-            text += f"\n-> {ensure.printable(finding.todo)}"
+            text += f"\n-> {printable(finding.todo)}"
         table.add_row(name, Text(finding.verdict, style=colours.get(finding.verdict, "")), text)
     tables.show(table)
 
@@ -53,12 +57,12 @@ def _print(findings: list[Finding]) -> None:
 def examine() -> Iterator[Finding]:
     """Yield what every check finds, in the order in which one thing depends on another."""
     version = ".".join(map(str, sys.version_info[:3]))
-    yield Finding("package", "ok", f"llmenv {ensure.__version__}, Python {version}, {PACKAGE}")
+    yield Finding("package", "ok", f"llmenv {__version__}, Python {version}, {PACKAGE}")
     yield from _safely("state directory", state_directory)
     yield from _safely("hook", hooks)
     try:
-        config = ensure.load_config()
-    except ensure.Problem as problem:
+        config = load_config()
+    except Problem as problem:
         yield Finding("config", "fail", str(problem), "mend it; then: llmenv config check")
         return
     there = config.path if os.path.exists(config.path) else f"{config.path} (none: the default)"
@@ -73,14 +77,14 @@ def examine() -> Iterator[Finding]:
         if config.here:
             for name, check in SERVICE_CHECKS.items():
                 yield from _safely(name, check, service)
-        if not config.here or ensure.probe(service.host, service.port):
+        if not config.here or probe(service.host, service.port):
             yield from _safely("round trip", round_trip, service, config)
 
 
 def _safely(name: str, check: Callable[..., Iterator[Finding]], *about: Any) -> Iterator[Finding]:
     """Yield what *check* finds; that it cannot look is a finding too."""
-    service = next((one.name for one in about if isinstance(one, ensure.Service)), None)
+    service = next((one.name for one in about if isinstance(one, Service)), None)
     try:
         yield from check(*about)
-    except (ensure.Problem, OSError) as problem:
+    except (Problem, OSError) as problem:
         yield Finding(name, "fail", str(problem), service=service)

@@ -11,9 +11,13 @@ from typing import Annotated
 
 import typer
 
-from llmenv_hooks import ensure, render, userfile
+from llmenv_hooks import render, userfile
 from llmenv_hooks.commands.config import toml_value
-from llmenv_hooks.ensure import DEFAULT_BIND
+from llmenv_hooks.helper.errors import Problem, UsageError, printable
+from llmenv_hooks.helper.places import config_path
+from llmenv_hooks.helper.ports import find_listener, probe
+from llmenv_hooks.helper.programs import mcp_proxy_command, on_path
+from llmenv_hooks.helper.services import DEFAULT_BIND, DEFAULT_COMMAND, Service, parse_bind
 from llmenv_hooks.places import PACKAGE
 
 SCHEMA = Path(PACKAGE).resolve() / "config.schema.json"
@@ -24,35 +28,35 @@ def init(
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Ask nothing.")] = False,
 ) -> None:
     """Write a config for one memory server, where there is none yet."""
-    path = ensure.config_path()
+    path = config_path()
     if userfile.load(path) is not None:
-        raise ensure.Problem(
-            f"{ensure.printable(path)} is there already, and was left as it is;"
+        raise Problem(
+            f"{printable(path)} is there already, and was left as it is;"
             " `llmenv config check` checks it"
         )
     if not yes and not sys.stdin.isatty():
-        raise ensure.UsageError("init has no terminal to ask on; llmenv init --yes asks nothing")
+        raise UsageError("init has no terminal to ask on; llmenv init --yes asks nothing")
     command = _choose_command(yes)
     service = _at_a_free_port(command)
     userfile.replace(path, None, _config_of(service).encode(), mode=0o600)
-    print(f"wrote {ensure.printable(path)}: {service.name} on {service.bind}")
+    print(f"wrote {printable(path)}: {service.name} on {service.bind}")
     print("next: `llmenv start` starts it, `llmenv install` has your shell keep it running")
     try:
-        ensure.mcp_proxy_command()
-    except ensure.Problem as problem:
+        mcp_proxy_command()
+    except Problem as problem:
         print(f"llmenv: before it can start: {problem}", file=sys.stderr)
 
 
 def _choose_command(yes: bool) -> list[str]:
     """Return the command of the memory server: icm's, the example's, or what the user enters."""
-    if ensure.on_path("icm"):
+    if on_path("icm"):
         print("icm is on PATH: the memory server is `icm serve`")
-        return list(ensure.DEFAULT_COMMAND)
+        return list(DEFAULT_COMMAND)
     question = "icm is not on PATH. Use the example memory server that comes with llmenv?"
     if not (yes or typer.confirm(question, default=True)):
         return _split(typer.prompt("The command of your MCP server (stdio)"))
     if find_spec("mcp") is None:
-        raise ensure.Problem(
+        raise Problem(
             "the example memory server needs the Python package mcp, nothing written; install icm,"
             " or llmenv-hooks with its extra, e.g."
             f" {shlex.quote(sys.executable)} -m pip install 'llmenv-hooks[proxy]'"
@@ -64,9 +68,9 @@ def _split(command: str) -> list[str]:
     try:
         words = shlex.split(command)
     except ValueError as error:
-        raise ensure.Problem(f"cannot read that command: {error}; nothing written") from None
+        raise Problem(f"cannot read that command: {error}; nothing written") from None
     if not (words and words[0]):
-        raise ensure.Problem("that is no command; nothing written")
+        raise Problem("that is no command; nothing written")
     return words
 
 
@@ -78,21 +82,21 @@ def _example_server() -> str:
     return os.path.join(os.path.dirname(PACKAGE), "examples", "memory_server.py")
 
 
-def _at_a_free_port(command: list[str]) -> ensure.Service:
+def _at_a_free_port(command: list[str]) -> Service:
     """Return the service that runs *command* on the first port, from the default on, for it."""
-    host, first = ensure.parse_bind(DEFAULT_BIND)
+    host, first = parse_bind(DEFAULT_BIND)
     for port in range(first, first + PORTS_TRIED):
-        service = ensure.Service("memory", command, f"{host}:{port}")
-        listener = ensure.find_listener(service)
+        service = Service("memory", command, f"{host}:{port}")
+        listener = find_listener(service)
         # A listener that runs this very command, started without a config, will be adopted.
-        free = listener.runs(service) if listener else not ensure.probe(host, port)
+        free = listener.runs(service) if listener else not probe(host, port)
         if free:
             return service
         print(f"port {port} is taken by {listener or 'somebody'}; trying the next")
-    raise ensure.Problem(f"no free port from {first} to {first + PORTS_TRIED - 1}; nothing written")
+    raise Problem(f"no free port from {first} to {first + PORTS_TRIED - 1}; nothing written")
 
 
-def _config_of(service: ensure.Service) -> str:
+def _config_of(service: Service) -> str:
     """Return the text of a config with *service* in it."""
     import jinja2
 

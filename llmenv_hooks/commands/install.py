@@ -13,10 +13,12 @@ from typing import Annotated
 import shellingham  # type: ignore[import-untyped]
 import typer
 
-from llmenv_hooks import ensure, render, userfile
+from llmenv_hooks import render, userfile
 from llmenv_hooks.commands import rcblock
 from llmenv_hooks.commands.parameters import OptionalShell
 from llmenv_hooks.commands.rcfiles import rc_files, startup_files
+from llmenv_hooks.helper.errors import Problem, UsageError, printable
+from llmenv_hooks.helper.places import config_path, state_dir
 from llmenv_hooks.install import static_path, write_static
 
 LINE_LIMIT = 10_000  # characters
@@ -31,7 +33,7 @@ def install(shell: OptionalShell = None, dry_run: DryRun = False) -> None:
     changes nothing.
     """
     shell = render.checked(shell) if shell else current_shell()
-    static, state, config = static_path(shell), ensure.state_dir(), ensure.config_path()
+    static, state, config = static_path(shell), state_dir(), config_path()
     line = rcblock.source_line(shell, static)
     files = [(path, userfile.load(path)) for path in rc_files(shell)]
     edits = [(path, old, rcblock.with_block(path, old, line)) for path, old in files]
@@ -60,10 +62,10 @@ def current_shell() -> str:
     for name in names:
         if name in render.QUOTE:
             return name
-    name = ensure.printable(names[0], 40)
+    name = printable(names[0], 40)
     seen = f"no hook for your shell {name!r}" if name else "which shell?"
     known = ", ".join(render.QUOTE)
-    raise ensure.UsageError(f"{seen}; say one: llmenv install SHELL, with SHELL of {known}")
+    raise UsageError(f"{seen}; say one: llmenv install SHELL, with SHELL of {known}")
 
 
 def _put_in(path: str, old: bytes | None, new: bytes, line: bytes) -> None:
@@ -73,19 +75,19 @@ def _put_in(path: str, old: bytes | None, new: bytes, line: bytes) -> None:
         Problem: it cannot be written; with the *line* that a person can add.
     """
     if new == old:
-        print(f"llmenv is installed already in {ensure.printable(path)}, nothing changed")
+        print(f"llmenv is installed already in {printable(path)}, nothing changed")
         return
     try:
         backup = userfile.replace(path, old, new, original=rcblock.without_block(path, old))
-    except ensure.Problem as problem:
-        by_hand = ensure.printable(os.fsdecode(line), LINE_LIMIT)
-        raise ensure.Problem(f"{problem}; add this line to it by hand: {by_hand}") from None
+    except Problem as problem:
+        by_hand = printable(os.fsdecode(line), LINE_LIMIT)
+        raise Problem(f"{problem}; add this line to it by hand: {by_hand}") from None
     did = "updated the block in" if rcblock.has_whole_block(old or b"") else "added a block to"
-    print(f"{did} {ensure.printable(path)}{_kept(backup)}")
+    print(f"{did} {printable(path)}{_kept(backup)}")
 
 
 def _kept(backup: str | None) -> str:
-    return f" (backup: {ensure.printable(backup)})" if backup else ""
+    return f" (backup: {printable(backup)})" if backup else ""
 
 
 def _tell_of_eval(shell: str) -> None:
@@ -106,7 +108,7 @@ def uninstall(shell: OptionalShell = None) -> None:
     for name in [render.checked(shell)] if shell else render.QUOTE:
         try:
             found |= _uninstalled(name)
-        except ensure.Problem as problem:
+        except Problem as problem:
             print(f"llmenv: {problem}", file=sys.stderr)
             failed = True
     if failed:
@@ -128,14 +130,14 @@ def _uninstalled(shell: str) -> bool:
     for path in files:
         try:
             found |= _taken_out(path, line)
-        except ensure.Problem as problem:
+        except Problem as problem:
             problems.append(str(problem))
     if problems:
-        raise ensure.Problem("; also: ".join(problems))
+        raise Problem("; also: ".join(problems))
     for file in _delete_static(static):
         if not found:
-            looked = ", ".join(map(ensure.printable, files))
-            gone = ensure.printable(file)
+            looked = ", ".join(map(printable, files))
+            gone = printable(file)
             print(f"deleted {gone}; no block is in {looked}, and one elsewhere does nothing now")
             found = True
     return found
@@ -161,13 +163,13 @@ def _taken_out(path: str, line: bytes) -> bool:
     if old is not None and new != old:
         try:
             backup = userfile.replace(path, old, new, original=new)
-        except ensure.Problem as problem:
+        except Problem as problem:
             place = rcblock.place_of_hook(path, old, line)
-            raise ensure.Problem(f"{problem}; take out by hand what is at {place}") from None
+            raise Problem(f"{problem}; take out by hand what is at {place}") from None
         did = "removed" if new is None else "took the block out of"
-        print(f"{did} {ensure.printable(path)}{_kept(backup)}")
+        print(f"{did} {printable(path)}{_kept(backup)}")
     if new and (left := rcblock.find_source(new)):
-        raise ensure.Problem(
+        raise Problem(
             f"{rcblock.place(path, new, left)} sources the hook in a way of your own; take that"
             " line out by hand, then uninstall again"
         )
@@ -187,5 +189,5 @@ def _delete_static(static: str) -> Iterator[str]:
             continue
         except OSError as error:
             why = error.strerror
-            raise ensure.Problem(f"cannot delete {ensure.printable(file)}: {why}") from None
+            raise Problem(f"cannot delete {printable(file)}: {why}") from None
         yield file

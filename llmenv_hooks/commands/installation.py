@@ -9,10 +9,14 @@ import shutil
 import stat
 from typing import TYPE_CHECKING
 
-from llmenv_hooks import ensure, render, userfile
+from llmenv_hooks import render, userfile
 from llmenv_hooks.commands import rcblock
 from llmenv_hooks.commands.findings import Finding
 from llmenv_hooks.commands.rcfiles import startup_files
+from llmenv_hooks.helper.errors import Problem
+from llmenv_hooks.helper.places import config_path, state_dir
+from llmenv_hooks.helper.programs import is_executable, mcp_proxy_command
+from llmenv_hooks.helper.version import __version__
 from llmenv_hooks.install import static_path
 
 if TYPE_CHECKING:
@@ -21,7 +25,7 @@ if TYPE_CHECKING:
 
 def state_directory() -> Iterator[Finding]:
     """Judge whose the state directory is, and who else may write to it."""
-    state = ensure.state_dir()
+    state = state_dir()
     try:
         seen = os.lstat(state)
     except FileNotFoundError:
@@ -58,7 +62,7 @@ def _hook_in(shell: str, path: str) -> Iterator[Finding]:
     try:
         content = userfile.load(path) or b""
         rcblock.refuse_half(path, content)
-    except ensure.Problem as problem:
+    except Problem as problem:
         yield Finding("hook", "fail", f"{shell}: {problem}", f"mend it; then: {again}")
         return
     if rcblock.has_block(content):
@@ -75,15 +79,15 @@ def _sourced(shell: str, where: str, again: str) -> Iterator[Finding]:
         return
     code = os.fsdecode(static)
     if static == _current(shell):
-        yield Finding("hook", "ok", f"{where}, llmenv {ensure.__version__}")
+        yield Finding("hook", "ok", f"{where}, llmenv {__version__}")
     else:
         version = re.match(r"# llmenv (\S+)\n", code)
         old = f"is of llmenv {version[1] if version else '(no version)'}"
-        if version and version[1] == ensure.__version__:
+        if version and version[1] == __version__:
             old += ", but of another config or Python"
         yield Finding("hook", "warn", f"{where}: the file it sources {old}", again)
     python = _interpreter(shell, code)
-    if ensure.is_executable(python):
+    if is_executable(python):
         yield Finding("interpreter", "ok", f"{shell}: {python}")
     else:
         gone = f"{shell}: {python or 'what the hook calls'} is gone"
@@ -119,14 +123,14 @@ def _evaluated(where: str, content: bytes) -> Iterator[Finding]:
 
 def _current(shell: str) -> bytes | None:
     """Return what the static file of *shell* would be now, or None with a wrong config."""
-    static, state, config = static_path(shell), ensure.state_dir(), ensure.config_path()
+    static, state, config = static_path(shell), state_dir(), config_path()
     try:
         return os.fsencode(render.static(shell, static, state, config))
-    except ensure.Problem:
+    except Problem:
         return None
 
 
 def bridge_program() -> Iterator[Finding]:
     """Find mcp-proxy, or what runs it."""
-    program, leading = ensure.mcp_proxy_command()
+    program, leading = mcp_proxy_command()
     yield Finding("mcp-proxy", "ok", " ".join([program, *leading]))

@@ -2,11 +2,21 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
-from llmenv_hooks import ensure
 from llmenv_hooks.commands.parameters import known_services, named_service, service_argument
-from llmenv_hooks.commands.workers import for_each_service
+from llmenv_hooks.commands.progress import for_each_service
+from llmenv_hooks.helper.configfiles import load_config
+from llmenv_hooks.helper.errors import Problem, UsageError
+from llmenv_hooks.helper.places import state_dir
+from llmenv_hooks.helper.protocol import ensure, patience
+from llmenv_hooks.helper.records import left_over
+from llmenv_hooks.helper.status import inspect
+from llmenv_hooks.helper.stopping import stop
+
+if TYPE_CHECKING:
+    from llmenv_hooks.helper.configs import Config
+    from llmenv_hooks.helper.services import Service
 
 # The states in which `restart`, without a name, restarts a service that does not start by itself.
 RUNS = ("running", "broken", "starting")
@@ -20,7 +30,7 @@ def start_services(
     services = [named_service(config, name)] if name else config.kept_alive
     if not services:
         known = known_services(config)
-        raise ensure.UsageError(f"which service? all have autostart = false: {known}")
+        raise UsageError(f"which service? all have autostart = false: {known}")
     for_each_service(services, "starting", _start)
 
 
@@ -30,13 +40,13 @@ def stop_services(name: Annotated[str | None, service_argument("all")] = None) -
     The hook leaves it alone until it is started again.
     """
     config = _config_of_this_host()
-    left_over = ensure.left_over(config, ensure.state_dir())
+    forgotten = left_over(config, state_dir())
     if name:
-        config.services += left_over
+        config.services += forgotten
         for_each_service([named_service(config, name)], "stopping", _stop)
         return
     # A service that is left over may hold the port of one in the config, so it is stopped first.
-    for services in (left_over, config.services):
+    for services in (forgotten, config.services):
         for_each_service(services, "stopping", _stop)
 
 
@@ -51,35 +61,33 @@ def restart_services(
         for_each_service(config.services, "restarting", _restart_if_wanted)
 
 
-def _start(service: ensure.Service) -> tuple[str, str]:
-    # Long enough to see that a start hangs, and to end it.
-    timeout = service.start_timeout + 2 * ensure.HUNG_S
-    result = ensure.ensure(service, ensure.state_dir(), timeout=timeout, revive=True)
+def _start(service: Service) -> tuple[str, str]:
+    result = ensure(service, state_dir(), timeout=patience(service), revive=True)
     return f"{result.outcome} pid={result.pid or '-'}", result.note
 
 
-def _stop(service: ensure.Service) -> tuple[str, str]:
-    return "stopped" if ensure.stop(service, ensure.state_dir()) else "was not running", ""
+def _stop(service: Service) -> tuple[str, str]:
+    return "stopped" if stop(service, state_dir()) else "was not running", ""
 
 
-def _restart(service: ensure.Service) -> tuple[str, str]:
+def _restart(service: Service) -> tuple[str, str]:
     _stop(service)
     return _start(service)
 
 
-def _restart_if_wanted(service: ensure.Service) -> tuple[str, str]:
-    if service.autostart or ensure.inspect(service, ensure.state_dir()).state in RUNS:
+def _restart_if_wanted(service: Service) -> tuple[str, str]:
+    if service.autostart or inspect(service, state_dir()).state in RUNS:
         return _restart(service)
     return "was not running", ""
 
 
-def _config_of_this_host() -> ensure.Config:
+def _config_of_this_host() -> Config:
     """Return the config.
 
     Raises:
         Problem: services run on another host.
     """
-    config = ensure.load_config()
+    config = load_config()
     if not config.here:
-        raise ensure.Problem(config.not_here)
+        raise Problem(config.not_here)
     return config

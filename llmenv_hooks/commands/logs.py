@@ -8,8 +8,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from llmenv_hooks import ensure
 from llmenv_hooks.commands.parameters import known_services, named_service, service_argument
+from llmenv_hooks.helper.configfiles import load_config
+from llmenv_hooks.helper.errors import Problem, UsageError, printable
+from llmenv_hooks.helper.places import state_dir
+from llmenv_hooks.helper.realms import find
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -28,19 +31,17 @@ def print_logs(
     ] = False,
 ) -> None:
     """Print the end of a service's output."""
-    config = ensure.load_config()
+    config = load_config()
     if name is None and len(config.services) > 1:
-        raise ensure.UsageError(f"which service? there is: {known_services(config)}")
+        raise UsageError(f"which service? there is: {known_services(config)}")
     service = named_service(config, name) if name else config.services[0]
-    log, _ = ensure.find(service, ensure.state_dir())
+    log, _ = find(service, state_dir())
     written = _content(log.log)
     last = (_lines(_content(log.old_log)) + _lines(written))[-lines:] if lines else []
     for line in last:
         print(line)
     if not last and not follow and not os.path.exists(log.log):
-        raise ensure.Problem(
-            f"{service.name} has not written anything yet ({ensure.printable(log.log)})"
-        )
+        raise Problem(f"{service.name} has not written anything yet ({printable(log.log)})")
     if follow:
         for line in _written_after(log.log, len(written)):
             print(line, flush=True)
@@ -53,14 +54,14 @@ def _content(path: str) -> bytes:
     except FileNotFoundError:
         return b""
     except OSError as error:
-        raise ensure.Problem(f"cannot read {ensure.printable(path)}: {error.strerror}") from None
+        raise Problem(f"cannot read {printable(path)}: {error.strerror}") from None
 
 
 def _lines(written: bytes) -> list[str]:
     if not written:
         return []
     text = written.decode(errors="replace").removesuffix("\n")
-    return [ensure.printable(line, LINE_LIMIT) for line in text.split("\n")]
+    return [printable(line, LINE_LIMIT) for line in text.split("\n")]
 
 
 def _written_after(path: str, offset: int) -> Iterator[str]:
@@ -70,7 +71,7 @@ def _written_after(path: str, offset: int) -> Iterator[str]:
         added, offset = _read_from(path, offset)
         *whole, rest = (rest + added).split(b"\n")
         for line in whole:
-            yield ensure.printable(line.decode(errors="replace"), LINE_LIMIT)
+            yield printable(line.decode(errors="replace"), LINE_LIMIT)
         if not added:
             time.sleep(POLL_S)
 

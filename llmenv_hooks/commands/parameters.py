@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from typer.core import TyperCommand
 
-from llmenv_hooks import ensure, render
+from llmenv_hooks import render
+from llmenv_hooks.helper.configfiles import load_config
+from llmenv_hooks.helper.errors import Problem, UsageError, printable
+
+if TYPE_CHECKING:
+    from llmenv_hooks.helper.configs import Config
+    from llmenv_hooks.helper.services import Service
 
 
 class Command(TyperCommand):
@@ -51,12 +57,12 @@ def service_argument(default: str) -> Any:
 
 def _service_names() -> list[str]:
     try:
-        return [service.name for service in ensure.load_config().services]
-    except ensure.Problem:  # nothing may be printed into the line that is being edited
+        return [service.name for service in load_config().services]
+    except Problem:  # nothing may be printed into the line that is being edited
         return []
 
 
-def named_service(config: ensure.Config, name: str) -> ensure.Service:
+def named_service(config: Config, name: str) -> Service:
     """Return the service *name* of *config*.
 
     Raises:
@@ -65,10 +71,10 @@ def named_service(config: ensure.Config, name: str) -> ensure.Service:
     for service in config.services:
         if service.name == name:
             return service
-    unknown = ensure.printable(name, 80)
-    raise ensure.UsageError(f"no service {unknown!r}; there is: {known_services(config)}")
+    unknown = printable(name, 80)
+    raise UsageError(f"no service {unknown!r}; there is: {known_services(config)}")
 
 
-def known_services(config: ensure.Config) -> str:
+def known_services(config: Config) -> str:
     """Return the names of all services of *config*, for a message."""
     return ", ".join(service.name for service in config.services)

@@ -9,7 +9,8 @@ from __future__ import annotations
 import os
 import re
 
-from llmenv_hooks import ensure, render
+from llmenv_hooks import render
+from llmenv_hooks.helper.errors import Problem, printable
 
 BEGIN = b"# >>> llmenv >>>"
 END = b"# <<< llmenv <<<"
@@ -51,7 +52,7 @@ def find_eval(content: bytes) -> re.Match[bytes] | None:
 def place(path: str, content: bytes, found: re.Match[bytes]) -> str:
     """Return PATH:LINE of *found* in *content*, for a message."""
     number = content.count(b"\n", 0, found.start()) + 1
-    return f"{ensure.printable(path)}:{number}"
+    return f"{printable(path)}:{number}"
 
 
 def place_of_hook(path: str, content: bytes, line: bytes) -> str:
@@ -131,7 +132,7 @@ def refuse_half(path: str, content: bytes) -> None:
     """
     rest = _BLOCK.sub(lambda block: b"\n" * block[0].count(b"\n"), content)
     if half := _HALF.search(rest):
-        raise ensure.Problem(
+        raise Problem(
             f"{place(path, rest, half)}: half a block of llmenv's; take out by hand what is left"
             f" of {BEGIN.decode()} ... {END.decode()}"
         )

@@ -8,7 +8,9 @@ import re
 import subprocess
 import sys
 
-from llmenv_hooks import ensure, places
+from llmenv_hooks import places
+from llmenv_hooks.helper.errors import Problem, printable
+from llmenv_hooks.helper.programs import which
 
 
 def rc_files(shell: str) -> list[str]:
@@ -51,7 +53,7 @@ def startup_files(shell: str) -> list[str]:
 def _zdotdir() -> str:
     """Return the directory of .zshrc, as zsh says: .zshenv may set ZDOTDIR without exporting it."""
     said = os.environ.get("ZDOTDIR", "")
-    zsh = ensure._which("zsh")
+    zsh = which("zsh")
     if zsh:
         code = r"""\builtin print -rn -- $'\0'"${ZDOTDIR-}"$'\0'"""
         with contextlib.suppress(OSError, subprocess.TimeoutExpired):
@@ -62,8 +64,8 @@ def _zdotdir() -> str:
             if answer := re.search(rb"\0(.*?)\0", asked.stdout, re.DOTALL):
                 said = os.fsdecode(answer[1])
     if said and not os.path.isabs(said):
-        raise ensure.Problem(
-            f"ZDOTDIR is {ensure.printable(said)!r}: zsh would read .zshrc from wherever it starts;"
+        raise Problem(
+            f"ZDOTDIR is {printable(said)!r}: zsh would read .zshrc from wherever it starts;"
             " make it an absolute path"
         )
     return said or places.home()

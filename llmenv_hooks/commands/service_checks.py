@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import ipaddress
 import os
 import time
@@ -10,27 +9,40 @@ from http.client import HTTPException
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from llmenv_hooks import ensure
 from llmenv_hooks.commands.findings import Finding
+from llmenv_hooks.helper.errors import Problem
+from llmenv_hooks.helper.failures import read_failure
+from llmenv_hooks.helper.identity import DEAD, ELSEWHERE, HERE, read_record
+from llmenv_hooks.helper.locks import start_lock_holder, start_lock_is_held
+from llmenv_hooks.helper.mcp import DEEP_TIMEOUT_S, call_mcp
+from llmenv_hooks.helper.pidfile import read_pidfile
+from llmenv_hooks.helper.places import state_dir
+from llmenv_hooks.helper.programs import command_line, expanded
+from llmenv_hooks.helper.records import left_over
+from llmenv_hooks.helper.status import Status, inspect
+from llmenv_hooks.helper.version import __version__
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from llmenv_hooks.helper.configs import Config
+    from llmenv_hooks.helper.services import Service
+
 HELLO = {
     "protocolVersion": "2025-06-18",
     "capabilities": {},
-    "clientInfo": {"name": "llmenv-doctor", "version": ensure.__version__},
+    "clientInfo": {"name": "llmenv-doctor", "version": __version__},
 }
 
 
-def _command(service: ensure.Service) -> Iterator[Finding]:
+def _command(service: Service) -> Iterator[Finding]:
     """Find the service's own program; mcp-proxy has a row of its own."""
-    meant = ensure.expanded(service)
+    meant = expanded(service)
     meant.bridge = False
-    yield Finding("command", "ok", " ".join(ensure.command_line(meant)), service=service.name)
+    yield Finding("command", "ok", " ".join(command_line(meant)), service=service.name)
 
 
-def _address(service: ensure.Service) -> Iterator[Finding]:
+def _address(service: Service) -> Iterator[Finding]:
     """Judge who can reach the service."""
     if ipaddress.ip_address(service.host).is_loopback:
         yield Finding("address", "ok", f"{service.bind}, this host alone", service=service.name)
@@ -40,16 +52,16 @@ def _address(service: ensure.Service) -> Iterator[Finding]:
         yield Finding("address", "warn", open_to, todo, service.name)
 
 
-def left_over_services(config: ensure.Config) -> Iterator[Finding]:
+def left_over_services(config: Config) -> Iterator[Finding]:
     """Find the services that run though the config does not have them any more."""
-    for service in ensure.left_over(config, ensure.state_dir()):
+    for service in left_over(config, state_dir()):
         gone = f"runs on {service.bind}, and is not in the config any more"
         yield Finding("left over", "warn", gone, f"llmenv stop {service.name}", service.name)
 
 
-def _state(service: ensure.Service) -> Iterator[Finding]:
+def _state(service: Service) -> Iterator[Finding]:
     """Judge the port, the process and what is recorded of it."""
-    seen = ensure.inspect(service, ensure.state_dir())
+    seen = inspect(service, state_dir())
     found = f"{seen.state}, pid {seen.pid}" if seen.pid else seen.state
     found += f": {seen.detail}" if seen.detail else ""
     start = f"llmenv start {service.name}"
@@ -66,18 +78,18 @@ def _state(service: ensure.Service) -> Iterator[Finding]:
     yield _pidfile(service, seen)
     yield _identity(service, seen)
     yield _lock(service, seen)
-    failure = ensure.read_failure(seen.files)
+    failure = read_failure(seen.files)
     if failure and seen.state not in ("failed", "running"):
         ago = f"{max(0, time.time() - failure.when):.0f} s ago, {failure.count} in a row"
         said = f"{failure.message.removeprefix(f'{service.name}: ')} ({ago})"
         yield Finding("last failure", "warn", said, f"llmenv logs {service.name}", service.name)
 
 
-def _pidfile(service: ensure.Service, seen: ensure.Status) -> Finding:
+def _pidfile(service: Service, seen: Status) -> Finding:
     anew = "llmenv-ensure writes it anew"
     try:
-        written = ensure.read_pidfile(seen.files.pid)
-    except (ensure.Problem, OSError) as problem:
+        written = read_pidfile(seen.files.pid)
+    except (Problem, OSError) as problem:
         return Finding("pidfile", "warn", str(problem), anew, service.name)
     found = f"{seen.files.pid}: {written or 'none'}"
     if seen.state == "running" and written != seen.pid:
@@ -85,43 +97,37 @@ def _pidfile(service: ensure.Service, seen: ensure.Status) -> Finding:
     return Finding("pidfile", "ok", found, service=service.name)
 
 
-def _identity(service: ensure.Service, seen: ensure.Status) -> Finding:
+def _identity(service: Service, seen: Status) -> Finding:
     """Say which process the record in NAME.life means, and whether that lives."""
-    record = ensure.read_record(seen.files.life)
+    record = read_record(seen.files.life)
     if record is None:
         return Finding("identity", "ok", "nothing is recorded", service=service.name)
-    lives = {True: "lives", False: "is dead", None: "is of another boot, container or host"}
-    found = f"pid {record.pid} of user {record.uid}, on {record.bind}: {lives[record.lives()]}"
+    how = {HERE: "lives", DEAD: "is dead", ELSEWHERE: "is of another boot, container or host"}
+    found = f"pid {record.pid} of user {record.uid}, on {record.bind}: {how[record.whereabouts()]}"
     return Finding("identity", "ok", found, service=service.name)
 
 
-def _lock(service: ensure.Service, seen: ensure.Status) -> Finding:
+def _lock(service: Service, seen: Status) -> Finding:
     """Say who holds the start lock."""
     files = seen.files
-    try:
-        fd = ensure._open_ours(files.lock, os.O_RDONLY)
-    except FileNotFoundError:
+    if not os.path.lexists(files.lock):
         return Finding("lock", "ok", "free", service=service.name)
-    try:
-        held = not ensure._flock(fd, fcntl.LOCK_SH) or ensure._held_by_seed(fd)
-    finally:
-        os.close(fd)
-    if held:
-        found = f"{ensure._lock_holder(files)} holds {files.lock}: it starts or stops the service"
+    if start_lock_is_held(files):
+        found = f"{start_lock_holder(files)} holds {files.lock}: it starts or stops the service"
         return Finding("lock", "ok", found, service=service.name)
     return Finding("lock", "ok", "free; the next start sweeps what was left", service=service.name)
 
 
-def round_trip(service: ensure.Service, config: ensure.Config) -> Iterator[Finding]:
+def round_trip(service: Service, config: Config) -> Iterator[Finding]:
     """Say hello as an agent would, through the URL that agents get."""
     url = config.url(service)
     parts = urlsplit(url)
     began = time.monotonic()
     try:
-        answer = ensure.call_mcp(parts.hostname or "", parts.port or 0, "initialize", HELLO)
+        answer = call_mcp(parts.hostname or "", parts.port or 0, "initialize", HELLO)
         server = answer["result"]["serverInfo"]["name"]
     except TimeoutError:
-        why = f"no answer within {ensure.DEEP_TIMEOUT_S:.0f} s"
+        why = f"no answer within {DEEP_TIMEOUT_S:.0f} s"
     except OSError as error:
         why = error.strerror or str(error)
     except (HTTPException, ValueError, LookupError, TypeError):

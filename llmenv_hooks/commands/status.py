@@ -4,12 +4,20 @@ from __future__ import annotations
 
 import json
 import sys
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from llmenv_hooks import ensure
 from llmenv_hooks.commands import tables
+from llmenv_hooks.helper.configfiles import load_config
+from llmenv_hooks.helper.errors import Problem, printable
+from llmenv_hooks.helper.places import state_dir
+from llmenv_hooks.helper.records import left_over
+from llmenv_hooks.helper.status import inspect
+
+if TYPE_CHECKING:
+    from llmenv_hooks.helper.configs import Config
+    from llmenv_hooks.helper.services import Service
 
 COLUMNS = ("service", "state", "pid", "address", "uptime", "url", "log")
 
@@ -23,9 +31,9 @@ def show_status(
 
     The exit status is 1 when one that should run does not.
     """
-    config = ensure.load_config()
+    config = load_config()
     rows = [_row(service, config) for service in config.services]
-    for service in ensure.left_over(config, ensure.state_dir()):
+    for service in left_over(config, state_dir()):
         gone = f"not in {config.path} any more; llmenv stop {service.name}"
         rows.append(_row(service, config) | {"detail": gone})
     if as_json:
@@ -45,7 +53,7 @@ def _is_wrong(row: dict[str, object], wanted: set[str]) -> bool:
     return row["service"] in wanted and row["state"] not in ("running", "stopped")
 
 
-def _row(service: ensure.Service, config: ensure.Config) -> dict[str, object]:
+def _row(service: Service, config: Config) -> dict[str, object]:
     row: dict[str, object] = {
         "service": service.name,
         "state": "elsewhere",
@@ -58,8 +66,8 @@ def _row(service: ensure.Service, config: ensure.Config) -> dict[str, object]:
     if not config.here:
         return row | {"detail": f"runs on {config.server_host}"}
     try:
-        seen = ensure.inspect(service, ensure.state_dir())
-    except ensure.Problem as problem:
+        seen = inspect(service, state_dir())
+    except Problem as problem:
         return row | {"state": "unknown", "detail": str(problem)}
     row |= {"state": seen.state, "pid": seen.pid, "uptime": seen.uptime}
     return row | {"log": seen.files.log, "detail": seen.detail}
@@ -71,11 +79,11 @@ def _print_table(rows: list[dict[str, object]]) -> None:
         uptime = row["uptime"]
         shown = row | {"uptime": _duration(uptime) if isinstance(uptime, float) else None}
         cells = (shown[column] for column in COLUMNS)
-        table.add_row(*("-" if cell is None else ensure.printable(str(cell)) for cell in cells))
+        table.add_row(*("-" if cell is None else printable(str(cell)) for cell in cells))
     tables.show(table, whole=True)
     for row in rows:
         if row.get("detail"):
-            print(ensure.printable(f"{row['service']}: {row['detail']}", 700))
+            print(printable(f"{row['service']}: {row['detail']}", 700))
 
 
 def _duration(seconds: float) -> str:

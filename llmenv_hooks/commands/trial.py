@@ -19,8 +19,12 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from llmenv_hooks import ensure, pty_shell
+from llmenv_hooks import pty_shell
 from llmenv_hooks.commands.rows import Row, judged
+from llmenv_hooks.helper.configfiles import load_config
+from llmenv_hooks.helper.errors import printable
+from llmenv_hooks.helper.places import config_path
+from llmenv_hooks.helper.processes import has_proc
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -45,9 +49,9 @@ socket.create_connection(("127.0.0.1", int(sys.argv[2]))).recv(1)
 
 def behaviour(shell: str) -> Iterator[Row]:
     """Use the hook in an interactive *shell*; yield a row for each thing that it should do."""
-    names = [service.name for service in ensure.load_config().kept_alive]
+    names = [service.name for service in load_config().kept_alive]
     if not names:
-        nothing = f"{ensure.printable(ensure.config_path())} has no service to keep alive"
+        nothing = f"{printable(config_path())} has no service to keep alive"
         yield from (Row(shell, what, "not run", nothing) for what in DOES)
         return
     yield from _trial(shell, names)
@@ -178,7 +182,7 @@ def _home() -> Iterator[Path]:
 def _processes_with(marker: str) -> list[int]:
     """Return the processes that have *marker* in their command line."""
     found = []
-    if ensure.has_proc():
+    if has_proc():
         for file in Path("/proc").glob("[0-9]*/cmdline"):
             with contextlib.suppress(OSError):
                 if os.fsencode(marker) in file.read_bytes():

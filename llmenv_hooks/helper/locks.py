@@ -71,6 +71,18 @@ def release_start_lock(fd: int, files: Files) -> None:
     close_quietly(fd)
 
 
+def start_lock_is_held(files: Files) -> bool:
+    """True while some process holds the start lock (asked with a shared try)."""
+    try:
+        fd = open_ours(files.lock, os.O_RDONLY)
+    except FileNotFoundError:
+        return False
+    try:
+        return not try_flock(fd, fcntl.LOCK_SH) or _held_by_seed(fd)
+    finally:
+        os.close(fd)
+
+
 def start_lock_holder(files: Files) -> str:
     try:
         words = read_regular(files.lock, 64).split()
