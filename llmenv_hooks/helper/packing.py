@@ -1,8 +1,9 @@
 """The one file: the rooms of a package, one after the other, as one text.
 
 Owns llmenv-ensure.py, what the hooks call, what the tests drive, and what people copy to another
-machine; and llmenv-bridge.py beside it.  SQLite ships its amalgamation the same way.  The same source gives the same bytes under
-every Python, since the text is taken as it stands, and only imports among rooms are left out.
+machine; and llmenv-bridge.py beside it.  SQLite ships its amalgamation the same way.  The same
+source gives the same bytes under every Python, since the text is taken as it stands, and only
+imports among rooms are left out.
 """
 
 from __future__ import annotations
