@@ -39,7 +39,20 @@ def unskipped(report: Report) -> Report:
 
 @pytest.fixture
 def world(tmp_path: Path) -> Iterator[World]:
-    """A world of its own, with the stub daemon in its config."""
+    """A world of its own, without a config: the stub daemon is named by arguments."""
     with World(tmp_path / "w") as made:
-        made.write_config()
         yield made
+
+
+@pytest.fixture
+def configured(world: World) -> None:
+    """The stub daemon is in the config of the world."""
+    world.write_config()
+
+
+@pytest.fixture
+def stranger(world: World) -> Iterator[int]:
+    """A live process of ours that has nothing to do with the service."""
+    child = world.begin(["sleep", "1000"])
+    yield child.pid
+    assert child.poll() is None, "a stranger was signalled"

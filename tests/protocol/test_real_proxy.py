@@ -18,26 +18,25 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from daemons import holders
+from daemons import holders, missing
 from mcp import ClientSession
 from mcp.client.streamable_http import streamable_http_client
-
-from llmenv_hooks import ensure
+from packed import ENSURE, ensure
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 
-ROOT = Path(__file__).parent.parent
+
+ROOT = Path(__file__).parent.parent.parent
+
+
 EXAMPLES = ROOT / "examples"
-ENSURE = ROOT / "llmenv_hooks" / "ensure.py"
+
+
 BIN = Path(sys.executable).parent
+
+
 TIMEOUT_S = 60
-
-
-def unavailable(why: str) -> None:
-    if os.environ.get("CI") == "true":
-        pytest.fail(why)
-    pytest.skip(why)
 
 
 def until(condition: Callable[[], bool], what: str) -> None:
@@ -124,9 +123,9 @@ class Home:
 @pytest.fixture
 def home(tmp_path: Path) -> Iterator[Home]:
     if not (BIN / "mcp-proxy").exists():
-        unavailable("mcp-proxy is not installed beside this Python: pip install -e .[proxy]")
+        missing("mcp-proxy is not installed beside this Python: pip install -e .[proxy]")
     if not shutil.which("ps"):
-        unavailable("ps is not installed")
+        missing("ps is not installed")
     (tmp_path / "a b").mkdir()
     home = Home(tmp_path / "a b")
     yield home
@@ -260,7 +259,7 @@ def test_what_a_server_says_that_fails_is_quoted(home: Home, url: str) -> None:
     assert "ERROR: no API key; set FOO_KEY" in done.stderr, url
 
 
-def test_case_32_only_the_proxy_holds_the_lifetime_lock(home: Home, url: str) -> None:
+def test_only_the_proxy_holds_the_lifetime_lock(home: Home, url: str) -> None:
     pid = home.bring_up()[1]
     until(lambda: len(children(pid)) == 1, "the proxy's stdio server")
     assert holders(home.state / "memory.life") == [pid]
@@ -306,7 +305,7 @@ def demo(home: Home, wanted: int = 0) -> list[str]:
 
 def test_demo(home: Home) -> None:
     if not shutil.which("bash"):
-        unavailable("bash is not installed")
+        missing("bash is not installed")
     with socket.socket() as other:
         with suppress(OSError):  # somebody else has it: as good
             other.bind(ensure.parse_bind(ensure.DEFAULT_BIND))
