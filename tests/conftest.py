@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 import pytest
 from daemons import World, default_signals
+from homes import VARIABLES, guarded
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator
@@ -35,6 +36,25 @@ def unskipped(report: Report) -> Report:
         report.outcome = "failed"
         report.longrepr = f"skipped, and CI=true: {report.longrepr}"
     return report
+
+
+@pytest.fixture(scope="session", autouse=True)
+def no_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Who was given no home of its own has one in which nothing can be."""
+    home = tmp_path_factory.mktemp("nobody") / "this-test-has-no-home"
+    home.write_text("A directory could be used unawares.\n")
+    with pytest.MonkeyPatch.context() as patched:
+        for variable in VARIABLES:
+            patched.setenv(variable, str(home))
+        patched.delenv("LLMENV_CONFIG")
+        yield
+
+
+@pytest.fixture(autouse=True)
+def no_real_home() -> Iterator[None]:
+    """Nor is there a way to the real one."""
+    with guarded():
+        yield
 
 
 @pytest.fixture

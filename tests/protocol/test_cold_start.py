@@ -60,6 +60,15 @@ def test_all_wait_for_a_slow_daemon(world: World) -> None:
     world.check()
 
 
+def test_nothing_is_published_before_the_port_answers(world: World) -> None:
+    caller = world.begin(world.argv(modes=["gate"]))
+    wait_until(lambda: world.told("waiting"))
+    assert not any(os.path.lexists(world.path(kind)) for kind in ("pid", "alive", "output"))
+    world.tell("go")
+    assert finish(caller)[::2] == (0, "")
+    world.check()
+
+
 def test_a_daemon_that_is_going_down_is_waited_for(world: World) -> None:
     pid = world.up("shut")
     world.tell("shut")

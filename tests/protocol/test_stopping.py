@@ -160,3 +160,12 @@ def test_what_cannot_be_started_does_not_end_what_runs(world: World, word: str) 
     world.config.write_text(text)
     assert world.run(world.hook_argv()).returncode == 0
     assert world.check() == pid
+
+
+def test_a_signal_goes_to_no_later_process(stranger: int) -> None:
+    """Its pid was noted with the start time of one that has died since."""
+    ensure._send(stranger, "1", signal.SIGKILL)
+    assert alive(stranger)
+    start = start_time(stranger)
+    ensure._send(stranger, start, signal.SIGCONT)  # which does it no harm
+    assert start_time(stranger) == start
