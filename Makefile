@@ -26,7 +26,8 @@ test: tools ## check types and style, then run all tests
 bench: tools ## what the hook costs, beside nothing, direnv, zoxide and mise (4 minutes)
 	PYTHONPATH=tests $(BIN)/python bench/bench.py
 
-chaos: tools ## kill and fail llmenv-ensure at every one system call, and more (20 minutes)
+chaos: tools ## break the helper, kill and fail it at every one system call, and more (25 minutes)
+	PYTHONPATH=tests $(BIN)/python chaos/mutants.py
 	PYTHONPATH=tests $(BIN)/python chaos/chaos.py
 
 setup: .venv/ready

@@ -77,7 +77,7 @@ for line in sys.stdin:
 
 @pytest.mark.parametrize("left", ["4194305 123\n", "4194305"])
 def test_a_dead_lock_is_taken_over_by_one_two_hundred_times(world: World, left: str) -> None:
-    """R1 to R3 of the research: nobody takes a dead lock away from who has just taken it over."""
+    """Nobody takes a dead lock away from who has just taken it over."""
     world.state.mkdir(parents=True)
     argv = [PYTHON, "-I", "-S", "-c", CONTENDER, str(ENSURE), str(world.path("pid"))]
     both = [world.begin(argv, stdin=subprocess.PIPE) for _ in range(2)]
@@ -96,7 +96,7 @@ def test_a_dead_lock_is_taken_over_by_one_two_hundred_times(world: World, left: 
 def test_a_lock_on_a_file_that_was_replaced_is_no_lock(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """R1 of the research: the last holder unlinks the file between our open and our flock."""
+    """The last holder unlinks the file between our open and our flock."""
     world.state.mkdir(parents=True)
     flock = ensure._flock
 

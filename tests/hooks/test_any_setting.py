@@ -128,7 +128,7 @@ CASES += [
 def test_it_works_under_any_setting(
     world: World, helper: Path, name: str, when: str, setting: str
 ) -> None:
-    """Bugs 12, 13, 15, 16, 20, 25, 28, 33, 35, 37, 39: both paths work, neither says a word."""
+    """Both paths work, neither says a word."""
     add(world, "other")  # fish looks at the second service by another builtin
     text = hook_text(world, name, helper=helper)
     with Shell(name, world, hook=text, **{when: setting}) as shell:  # type: ignore[arg-type]

@@ -33,7 +33,7 @@ PROMPT_COMMANDS = {
 
 @pytest.mark.parametrize("kind", PROMPT_COMMANDS)
 def test_bash_prompt_command_of_others_goes_on(world: World, kind: str) -> None:
-    """Bugs 5, 6, 8 and 26: each shape of PROMPT_COMMAND, and another tool that appends later."""
+    """Each shape of PROMPT_COMMAND, and another tool that appends later."""
     mine = "__mine() { __ran=$((__ran+1)); }; __ran=0\n"
     before = mine + PROMPT_COMMANDS[kind]
     with Shell("bash", world, before=before, twice=True) as shell:
@@ -85,7 +85,7 @@ def test_a_later_hook_sees_the_status(world: World, helper: Path, kind: str, set
     text = hook_text(world, "bash", helper=helper)
     with Shell("bash", world, hook=text, before=before + "\n" + setting, after=after) as shell:
         shell.run("echo")
-        # Bug 25: the user's trap runs once, for the user's command, and not for ours.
+        # The user's trap runs once, for the user's command, and not for ours.
         assert shell.run("false") == (1, "ERR" if setting else "")
         shell.run("false | true | (exit 3)")
         assert shell.run('echo "<$__seen>"')[1] == f"<{seen}>"

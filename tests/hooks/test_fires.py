@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 
 @EACH
 def test_it_fires_at_the_first_prompt_and_revives_at_the_next(world: World, name: str) -> None:
-    """Bug 53 too: what a `kill -9` leaves behind is in nobody's way."""
+    """What a `kill -9` leaves behind is in nobody's way."""
     with Shell(name, world) as shell:
         assert shell.startup.strip() == ""
         wait_until(world.proved)
@@ -55,7 +55,7 @@ def test_it_fires_at_the_first_prompt_and_revives_at_the_next(world: World, name
 
 @EACH
 def test_two_shells_started_at_once_share_one_daemon(world: World, name: str) -> None:
-    """Bug 56: the one that serves is the one that is recorded."""
+    """The one that serves is the one that is recorded."""
     world.write_config("gate")
     with Shell(name, world), Shell("bash", world):
         wait_until(lambda: len(helpers(world)) == 2)  # both ask, and nothing is up yet
@@ -66,7 +66,7 @@ def test_two_shells_started_at_once_share_one_daemon(world: World, name: str) ->
 
 @EACH
 def test_the_daemon_and_the_helper_outlive_the_shell(world: World, name: str) -> None:
-    """Also bugs 40 and 42: no word about jobs at exit, and nothing dies with the shell."""
+    """No word about jobs at exit, and nothing dies with the shell."""
     world.write_config("gate")
     with Shell(name, world) as shell:
         wait_until(lambda: world.told("starts"))
@@ -238,7 +238,7 @@ def test_shells_get_the_url(world: World, name: str) -> None:
 
 @EACH
 def test_another_host_only_learns_the_url(world: World, name: str, helper: Path) -> None:
-    """Row 17 of the seed: the hook works only where this host is the server."""
+    """The hook works only where this host is the server."""
     world.config.write_text('server_host = "somewhere-else"\n' + world.config.read_text())
     with Shell(name, world, hook=hook_text(world, name, helper=helper)) as shell:
         shell.run()
@@ -249,7 +249,7 @@ def test_another_host_only_learns_the_url(world: World, name: str, helper: Path)
 
 @EACH
 def test_a_failure_is_told_once(world: World, name: str) -> None:
-    """Bug 64 too: the retries have pauses, whatever the prompts do."""
+    """The retries have pauses, whatever the prompts do."""
     world.write_config("die=3")
     with Shell(name, world) as shell:
         said = until(shell, "llmenv: stub:")
@@ -274,7 +274,7 @@ def test_a_wrong_config_is_told_once(world: World, name: str) -> None:
 
 @EACH
 def test_a_removed_package_is_told_once(world: World, name: str) -> None:
-    """Bug 60: a path that was baked in and is gone after an upgrade."""
+    """A path that was baked in and is gone after an upgrade."""
     text = hook_text(world, name, helper=world.root / "gone.py")
     with Shell(name, world, hook=text) as shell:
         said = shell.startup + shell.run()[1]
@@ -314,7 +314,6 @@ REGISTERED = {
 
 @EACH
 def test_sourced_twice_fires_once(world: World, name: str, helper: Path) -> None:
-    """Bugs 6, 29 and 46."""
     with Shell(name, world, hook=hook_text(world, name, helper=helper), twice=True) as shell:
         assert shell.run(REGISTERED[name])[1].count("__llmenv_hook") <= 1
         wait_until(lambda: world.told("calls"))

@@ -43,7 +43,7 @@ STATUSES = {
 @EACH
 @pytest.mark.parametrize("dead", [False, True])
 def test_statuses_survive(world: World, name: str, dead: bool) -> None:
-    """Bugs 1 to 3: `$?` and the statuses of a pipeline, alive and while it is being started."""
+    """`$?` and the statuses of a pipeline, alive and while it is being started."""
     if dead:
         world.write_config("gate")
     with Shell(name, world) as shell:
@@ -60,7 +60,7 @@ def test_statuses_survive(world: World, name: str, dead: bool) -> None:
 
 @EACH
 def test_jobs_stay_the_users_own(world: World, name: str) -> None:
-    """Bugs 19, 38 and 41: no phantom jobs, `$!` stays, the user's job stays in the list."""
+    """No phantom jobs, `$!` stays, the user's job stays in the list."""
     world.write_config("die=1")
     with Shell(name, world) as shell:
         last = "echo $last_pid" if name == "fish" else "echo $!"
@@ -112,7 +112,7 @@ SHOW = {
 
 @pytest.mark.parametrize(("name", "setting"), SET, ids=["bash", "zsh-debug", "zsh-zerr", "fish"])
 def test_all_that_was_set_stays(world: World, name: str, helper: Path, setting: str) -> None:
-    """Options, traps (bug 18), aliases, limits and umask, whatever the prompts have to do."""
+    """Options, traps, aliases, limits and umask, whatever the prompts have to do."""
     shown = []
     for hook in ("", hook_text(world, name, helper=helper)):
         with Shell(name, world, hook=hook, before=setting) as shell:
@@ -153,7 +153,7 @@ NAMES = {
 
 @EACH
 def test_every_name_is_ours(world: World, name: str, helper: Path) -> None:
-    """Bug 62: agents' snapshots keep public functions and drop what they call."""
+    """Agents' snapshots keep public functions and drop what they call."""
     listed = []
     for hook in ("", hook_text(world, name, helper=helper)):
         with Shell(name, world, hook=hook, before="set -g COLUMNS 400" * (name == "fish")) as shell:
@@ -178,7 +178,7 @@ def test_a_nested_shell_has_a_hook_of_its_own(world: World, name: str, helper: P
 
 @EACH
 def test_non_interactive_is_silent_and_does_nothing(world: World, name: str, helper: Path) -> None:
-    """Bug 15: also where the hook gets into every shell, under `set -u`."""
+    """Also where the hook gets into every shell, under `set -u`."""
     hook = world.root / "hook"
     hook.write_text(hook_text(world, name, helper=helper))
     strict = {"bash": ["-u", "-e"], "zsh": ["-u", "-e", "-f"], "fish": ["--no-config"]}[name]
@@ -371,7 +371,7 @@ NASTY = [
 
 @EACH
 def test_any_path_works(tmp_path: Path, name: str) -> None:
-    """Bug 61: blanks, quotes, dollar, backquotes, newlines in the state directory."""
+    """Blanks, quotes, dollar, backquotes, newlines in the state directory."""
     with World(tmp_path / "w") as world:
         world.write_config()
         place = tmp_path / " ".join(NASTY)

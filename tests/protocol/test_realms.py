@@ -142,7 +142,7 @@ def test_two_hosts_and_a_stranger_on_the_port(world: World, another_host: list[o
 
 
 def test_two_hosts_whose_file_locks_do_not_agree(world: World, stranger: int) -> None:
-    """R19 of the research: another host has taken our daemon's lock, and put its record there."""
+    """Another host has taken our daemon's lock, and put its record there."""
     pid = world.up()
     theirs = record(stranger, start_time(stranger) or "", world.service(), boot="theirs")
     world.path("life").write_bytes(theirs)
