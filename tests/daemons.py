@@ -441,3 +441,14 @@ def record(pid: int, start: str, service: ensure.Service, boot: str | None = Non
     realm = ensure.realm()
     where = (boot or realm[0], realm[1], realm[2])
     return ensure.Identity(pid, start, where, os.getuid(), service.bind, service.digest).encode()
+
+
+def listening(oracle: Path) -> bool:
+    """True once the stub daemon with that oracle has bound its port."""
+    return (oracle / "listening").exists()
+
+
+def starts(oracle: Path, least: int = 1) -> list[int]:
+    """Return the pids of the stubs with that oracle, or none while they are fewer than *least*."""
+    pids = [int(word) for word in (oracle / "starts").read_text().split()]
+    return pids if len(pids) >= least else []

@@ -5,7 +5,6 @@ from __future__ import annotations
 import _socket
 import shutil
 import socket
-from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING
 

@@ -11,6 +11,8 @@ from daemons import (
     World,
     add,
     kill,
+    listening,
+    starts,
     wait_until,
 )
 from outcomes import llmenv
@@ -23,16 +25,6 @@ from shells import (
     prompts_until,
     traced,
 )
-
-
-def listening(oracle: Path) -> bool:
-    return (oracle / "listening").exists()
-
-
-def starts(oracle: Path, least: int = 1) -> list[int]:
-    """Return the pids that were started, or none while they are fewer than *least*."""
-    pids = [int(word) for word in (oracle / "starts").read_text().split()]
-    return pids if len(pids) >= least else []
 
 
 @pytest.mark.parametrize("name", SHELLS)

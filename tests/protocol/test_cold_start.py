@@ -8,7 +8,6 @@ import shutil
 import signal
 import socket
 import subprocess
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest

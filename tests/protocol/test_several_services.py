@@ -13,22 +13,14 @@ from daemons import (
     add,
     alive,
     kill,
+    listening,
     need,
+    starts,
     wait_until,
 )
 from outcomes import llmenv
 
 pytestmark = pytest.mark.usefixtures("configured")
-
-
-def listening(oracle: Path) -> bool:
-    return (oracle / "listening").exists()
-
-
-def starts(oracle: Path, least: int = 1) -> list[int]:
-    """Return the pids that were started, or none while they are fewer than *least*."""
-    pids = [int(word) for word in (oracle / "starts").read_text().split()]
-    return pids if len(pids) >= least else []
 
 
 def test_one_that_is_slow_holds_up_no_other(world: World) -> None:
