@@ -12,39 +12,30 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from daemons import holders
+from daemons import holders, missing, wait_until
 from mcp import ClientSession
 from mcp.client.streamable_http import streamable_http_client
-
-from llmenv_hooks import ensure
+from packed import ENSURE, ensure
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+    from collections.abc import AsyncIterator, Coroutine, Iterator
 
-ROOT = Path(__file__).parent.parent
+
+ROOT = Path(__file__).parent.parent.parent
+
+
 EXAMPLES = ROOT / "examples"
-ENSURE = ROOT / "llmenv_hooks" / "ensure.py"
+
+
 BIN = Path(sys.executable).parent
+
+
 TIMEOUT_S = 60
-
-
-def unavailable(why: str) -> None:
-    if os.environ.get("CI") == "true":
-        pytest.fail(why)
-    pytest.skip(why)
-
-
-def until(condition: Callable[[], bool], what: str) -> None:
-    deadline = time.monotonic() + TIMEOUT_S
-    while not condition():
-        assert time.monotonic() < deadline, f"timed out: {what}"
-        time.sleep(0.02)
 
 
 def children(pid: int) -> list[int]:
@@ -124,9 +115,9 @@ class Home:
 @pytest.fixture
 def home(tmp_path: Path) -> Iterator[Home]:
     if not (BIN / "mcp-proxy").exists():
-        unavailable("mcp-proxy is not installed beside this Python: pip install -e .[proxy]")
+        missing("mcp-proxy is not installed beside this Python: pip install -e .[proxy]")
     if not shutil.which("ps"):
-        unavailable("ps is not installed")
+        missing("ps is not installed")
     (tmp_path / "a b").mkdir()
     home = Home(tmp_path / "a b")
     yield home
@@ -199,7 +190,7 @@ def test_deep_check_revives_a_dead_stdio_server(home: Home, url: str) -> None:
     run(store())
     (child,) = children(proxy)
     os.kill(child, signal.SIGKILL)
-    until(lambda: gone(child), "the stdio server dies")
+    wait_until(lambda: gone(child), TIMEOUT_S)  # the stdio server dies
 
     assert home.bring_up() == ("already-running", proxy), "nothing cheap can see it"
     assert ensure.inspect(home.service(), str(home.state)).state == "broken"
@@ -243,7 +234,7 @@ def test_a_live_client_survives_a_restart(home: Home, url: str) -> None:
         async with client(url) as session:
             stored = await call(session, "store", text="the blue elephant")
             os.kill(proxy, signal.SIGKILL)
-            until(lambda: gone(proxy), "mcp-proxy dies")
+            wait_until(lambda: gone(proxy), TIMEOUT_S)  # mcp-proxy dies
             outcome, revived = await asyncio.to_thread(home.bring_up)
             assert (outcome, revived != proxy) == ("spawned", True)
             assert await call(session, "search", query="elephant") == [stored]
@@ -260,9 +251,9 @@ def test_what_a_server_says_that_fails_is_quoted(home: Home, url: str) -> None:
     assert "ERROR: no API key; set FOO_KEY" in done.stderr, url
 
 
-def test_case_32_only_the_proxy_holds_the_lifetime_lock(home: Home, url: str) -> None:
+def test_only_the_proxy_holds_the_lifetime_lock(home: Home, url: str) -> None:
     pid = home.bring_up()[1]
-    until(lambda: len(children(pid)) == 1, "the proxy's stdio server")
+    wait_until(lambda: len(children(pid)) == 1, TIMEOUT_S)  # the proxy's stdio server
     assert holders(home.state / "memory.life") == [pid]
 
 
@@ -271,7 +262,7 @@ def test_kill_9_of_the_proxy_leaves_no_second_server(home: Home, url: str) -> No
     (child,) = children(proxy)
     os.kill(proxy, signal.SIGKILL)
     home.bring_up()
-    until(lambda: gone(child), "the orphaned stdio server sees its stdin end")
+    wait_until(lambda: gone(child), TIMEOUT_S)  # the orphaned stdio server sees its stdin end
 
 
 def test_example_config_is_valid() -> None:
@@ -306,7 +297,7 @@ def demo(home: Home, wanted: int = 0) -> list[str]:
 
 def test_demo(home: Home) -> None:
     if not shutil.which("bash"):
-        unavailable("bash is not installed")
+        missing("bash is not installed")
     with socket.socket() as other:
         with suppress(OSError):  # somebody else has it: as good
             other.bind(ensure.parse_bind(ensure.DEFAULT_BIND))

@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING
 
 import pytest
 from daemons import (
-    ENSURE,
     STUB,
     World,
     kill,
@@ -25,9 +24,11 @@ from daemons import (
     processes_with,
     wait_until,
 )
+from packed import ENSURE
 from shells import (
     AT_ONCE,
     DUE,
+    EACH,
     PROMPTS,
     SHELLS,
     Shell,
@@ -43,8 +44,6 @@ from shells import (
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-
-EACH = pytest.mark.parametrize("name", SHELLS)
 
 
 # --- signals and jobs ----------------------------------------------------------------

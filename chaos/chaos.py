@@ -30,19 +30,16 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import model
 from daemons import World, default_signals, kill, processes_with, wait_until
+from packed import LOAD, ensure
 from stub import SLOW_S
-
-from llmenv_hooks.ensure import read_record
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
 # Runs llmenv-ensure; the child that is to become the daemon stops at its first instruction, so
 # that strace can come in and count its calls alone.
-STOPPING = """\
-import os, signal, sys
-sys.path.insert(0, sys.argv.pop(1))
-import ensure
+STOPPING = f"""{LOAD}
+import signal
 os.register_at_fork(after_in_child=lambda: os.kill(os.getpid(), signal.SIGSTOP))
 sys.exit(ensure.main())
 """
@@ -149,7 +146,7 @@ class Bench:
             TimeoutExpired: it hangs, and was ended.
         """
         *python, program = self.command[:4]
-        stopping = [*python, "-c", STOPPING, os.path.dirname(program), *self.command[4:]]
+        stopping = [*python, "-c", STOPPING, program, *self.command[4:]]
         run = self.begin(stopping)
         child = wait_until(lambda: stopped_child(run.pid)) or 0
         traced = ["strace", "-o", str(self.trace), "-b", "execve", *strace, "-p", str(child)]
@@ -273,7 +270,7 @@ class Bench:
         starts = len(world.told("starts"))
         if starts != 1 and (starts, hurt.returncode) != (2, 1):
             yield f"{starts} were started, after status {hurt.returncode}"
-        record = read_record(os.path.realpath(world.path("life")))
+        record = ensure.read_record(os.path.realpath(world.path("life")))
         if [record.pid if record else None] != running:
             yield f"the record means {record.pid if record else 'none'}, there are {running}"
         if [world.pidfile()] != running:

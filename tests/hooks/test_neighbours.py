@@ -7,12 +7,11 @@ from typing import TYPE_CHECKING
 import neighbours
 import pytest
 from daemons import World, kill, wait_until
-from shells import SHELLS, Shell, counted, fires_once_a_prompt, revives, shows
+from shells import EACH, Shell, counted, fires_once_a_prompt, revives, shows
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-EACH = pytest.mark.parametrize("name", SHELLS)
 ORDER = pytest.mark.parametrize("order", ["before", "after"])
 
 

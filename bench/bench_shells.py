@@ -1,4 +1,4 @@
-"""Where tests/bench.py measures: places with services in them, and shells on terminals.
+"""Where bench.py measures: places with services in them, and shells on terminals.
 
 All that is started here has its place's path among its arguments; by that it is found and ended.
 """
@@ -81,9 +81,8 @@ class Place:
         """Return what a program with its home in *home* needs to find this place, and no more."""
         home = home or self.home
         names = ("CONFIG", "DATA", "CACHE")
-        kept = {name: os.environ[name] for name in ("PATH", "PYTHONPATH") if name in os.environ}
         return {
-            **kept,
+            "PATH": os.environ["PATH"],
             **{f"XDG_{name}_HOME": str(home / name.lower()) for name in names},
             "XDG_STATE_HOME": str(self.state),
             "LLMENV_CONFIG": str(self.config),

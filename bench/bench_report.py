@@ -1,4 +1,4 @@
-"""What tests/bench.py makes of its figures: rows of a table, JSON, and a plot for the README."""
+"""What bench.py makes of its figures: rows of a table, JSON, and a plot for the README."""
 
 from __future__ import annotations
 

@@ -30,9 +30,10 @@ from bench_shells import (
     place_with,
     present_peers,
 )
-from daemons import ENSURE, processes_with, wait_until
+from daemons import processes_with, wait_until
+from packed import ENSURE, ensure
 
-from llmenv_hooks import ensure, render
+from llmenv_hooks import render
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

@@ -18,7 +18,6 @@ from pathlib import Path
 from typing import TypeVar
 
 from daemons import (
-    ENSURE,
     PYTHON,
     World,
     alive,
@@ -38,83 +37,10 @@ from hypothesis.stateful import (
     rule,
     run_state_machine_as_test,
 )
-
-from llmenv_hooks.ensure import hostname, read_record
+from packed import ENSURE, ensure
+from programs import LISTEN, OTHER_NAMESPACE, OTHER_REALM, RUN
 
 T = TypeVar("T")
-
-RUN = """
-import os, sys, time, types
-sys.path.insert(0, sys.argv[1])
-import ensure
-oracle, ahead, boot, patience, crash, *argv = sys.argv[2:]
-
-ensure.time = types.SimpleNamespace(**vars(time))
-ensure.time.time = lambda: time.time() + float(ahead)
-ensure.time.time_ns = lambda: time.time_ns() + int(float(ahead) * 1e9)
-real_realm, real_send = ensure.realm, ensure._send
-ensure.realm = lambda: (boot, *real_realm()[1:])
-
-def send(pid, start, number):
-    with open(f"{oracle}/signalled", "a") as file:
-        file.write(f"{pid}\\n")
-    real_send(pid, start, number)
-
-ensure._send = send
-if crash:
-    where, when, name = crash.split()
-    owner, parent = ensure if hasattr(ensure, name) else os, os.getpid()
-    real = getattr(owner, name)
-    def wrapped(*args, **options):
-        here = (os.getpid() == parent) == (where == "parent")
-        if here and when == "before":
-            os.kill(os.getpid(), 9)
-        done = real(*args, **options)
-        if here and when == "after":
-            os.kill(os.getpid(), 9)
-        return done
-    setattr(owner, name, wrapped)
-if argv[0] == "stop":
-    service = ensure.load_config().services[0]
-    try:
-        print("stopped" if ensure.stop(service, ensure.state_dir()) else "was not running")
-    except ensure.Problem as problem:
-        sys.exit(str(problem))
-elif argv[0] == "start":
-    service = ensure.load_config().services[0]
-    try:
-        done = ensure.ensure(service, ensure.state_dir(), timeout=float(patience), revive=True)
-        print(done.outcome)
-    except ensure.Problem as problem:
-        sys.exit(str(problem))
-else:
-    sys.exit(ensure.main(argv))
-"""
-
-# Holds the lifetime lock from another pid namespace, as a container would.
-OTHER_NAMESPACE = ("unshare", "--user", "--map-root-user", "--pid", "--fork", "--kill-child")
-OTHER_REALM = """
-import fcntl, os, sys, time
-sys.path.insert(0, sys.argv[1])
-import ensure
-fd = os.open(sys.argv[2], os.O_RDWR | os.O_CREAT, 0o600)
-fcntl.flock(fd, fcntl.LOCK_EX)
-service = ensure.Service()
-os.pwrite(fd, ensure.Identity(1, "1", ensure.realm(), os.getuid(), service.bind, "-").encode(), 0)
-print("held", flush=True)
-while True:
-    time.sleep(60)
-"""
-
-# Listens on an address, and answers nobody: connections wait in its queue.
-LISTEN = """
-import socket, sys
-host, port = sys.argv[1], int(sys.argv[2])
-family = socket.AF_INET6 if ":" in host else socket.AF_INET
-listener = socket.create_server((host, port), family=family, backlog=4096)
-print("listening", flush=True)
-input()
-"""
 
 
 def works(*argv: str) -> bool:
@@ -131,7 +57,7 @@ HOSTS = {"127.0.0.1": ("0.0.0.0", "127.0.0.2"), "::1": ("::", "127.0.0.1", "0.0.
 if not works(PYTHON, "-c", "import socket; socket.socket(10).bind(('::1', 0))"):
     del HOSTS["::1"]
 
-BESIDE = f"stub@{hostname()}"
+BESIDE = f"stub@{ensure.hostname()}"
 KINDS = "pid pid.lock life alive output fail log log.1 pid.tmp alive.tmp".split()
 FILES = tuple(f"{stem}.{kind}" for stem in ("stub", BESIDE) for kind in (*KINDS, "fail.tmp"))
 FILES += ("config.toml.fail", "config.parsed")
@@ -248,10 +174,14 @@ class Life(RuleBasedStateMachine):
         life = self.world.path("life")
         if self.others and inode(life) == self.their_lock:
             return BESIDE
-        if locked(life) and (record := read_record(str(life))) and record.realm[0] != self.boot:
+        if (
+            locked(life)
+            and (record := ensure.read_record(str(life)))
+            and record.realm[0] != self.boot
+        ):
             return BESIDE
         life = self.world.state / f"{BESIDE}.life"
-        record = read_record(str(life))
+        record = ensure.read_record(str(life))
         lives = record and record.realm[0] == self.boot and start_time(record.pid) == record.start
         return BESIDE if locked(life) or lives else "stub"
 
@@ -277,7 +207,7 @@ class Life(RuleBasedStateMachine):
     # --- how it is run ---
 
     def argv(self, *words: str, crash: str = "") -> list[str]:
-        run = [PYTHON, "-I", "-S", str(self.program), str(ENSURE.parent), str(self.world.oracle)]
+        run = [PYTHON, "-I", "-S", str(self.program), str(ENSURE), str(self.world.oracle)]
         return [*run, str(self.ahead), self.boot, self.patience(), crash, *words]
 
     def patience(self) -> str:
@@ -532,7 +462,7 @@ class Life(RuleBasedStateMachine):
     def another_realm_takes_the_lock(self) -> None:
         self.end_ours()
         life = str(self.world.path("life"))
-        argv = [PYTHON, "-I", "-S", "-c", OTHER_REALM, str(ENSURE.parent), life]
+        argv = [PYTHON, "-I", "-S", "-c", OTHER_REALM, str(ENSURE), life]
         other = self.world.begin([*OTHER_NAMESPACE, *argv])
         assert other.stdout
         assert other.stdout.readline() == "held\n"

@@ -13,41 +13,33 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from daemons import PYTHON, STUB, World, alive, kill, wait_until
+from daemons import (
+    PYTHON,
+    STUB,
+    World,
+    alive,
+    kill,
+    wait_until,
+)
 from hypothesis import example, given
 from hypothesis import strategies as st
-
-from llmenv_hooks import ensure
-from llmenv_hooks.ensure import (
-    EnsureOutcome,
-    Problem,
-    UsageError,
-    default_pid_path,
-    ensure_running,
-    is_alive,
-    is_executable,
-    lockfile_path,
-    mcp_proxy_command,
-    on_path,
-    read_pidfile,
-    spawn_mcp_proxy,
-    write_pidfile_atomic,
-)
+from packed import ensure, patch
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+
 
 DEAD = 2**22 + 1  # above the highest pid that Linux gives (pid_max), so never alive
 
 
 @pytest.fixture
-def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
-    with World(tmp_path) as made:
-        for name in ("XDG_RUNTIME_DIR", "LLMENV_CONFIG"):
-            monkeypatch.delenv(name, raising=False)
-        for name, value in made.env.items():
-            monkeypatch.setenv(name, value)
-        yield made
+def world(world: World, monkeypatch: pytest.MonkeyPatch) -> World:
+    """A world whose environment is that of the test itself."""
+    for name in ("XDG_RUNTIME_DIR", "LLMENV_CONFIG"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in world.env.items():
+        monkeypatch.setenv(name, value)
+    return world
 
 
 @pytest.fixture
@@ -83,63 +75,68 @@ def program(directory: Path, name: str, text: str = "#!/bin/sh\n", mode: int = 0
     return path
 
 
-def test_row_01_there_are_two_outcomes() -> None:
-    assert EnsureOutcome.ALREADY_RUNNING != EnsureOutcome.SPAWNED
+def test_there_are_two_outcomes() -> None:
+    assert ensure.EnsureOutcome.ALREADY_RUNNING != ensure.EnsureOutcome.SPAWNED
 
 
-def test_row_02_spawn_gets_the_bind_and_its_pid_is_written(
+def test_spawn_gets_the_bind_and_its_pid_is_written(
     world: World, pid_path: str, sleeper: int
 ) -> None:
     spawn = Spawner(sleeper)
-    assert ensure_running(world.bind, pid_path, spawn) == EnsureOutcome.SPAWNED
+    assert ensure.ensure_running(world.bind, pid_path, spawn) == ensure.EnsureOutcome.SPAWNED
     assert spawn.calls == [world.bind]
-    assert read_pidfile(pid_path) == sleeper
+    assert ensure.read_pidfile(pid_path) == sleeper
 
 
-def test_row_02_what_spawn_raises_goes_through(world: World, pid_path: str) -> None:
+def test_what_spawn_raises_goes_through(world: World, pid_path: str) -> None:
     def spawn(bind: str) -> int:
         raise RuntimeError(bind)
 
     with pytest.raises(RuntimeError, match=world.bind):
-        ensure_running(world.bind, pid_path, spawn)
+        ensure.ensure_running(world.bind, pid_path, spawn)
     assert os.listdir(world.state) == []
 
 
-def test_row_03_a_live_process_in_the_pidfile_is_accepted(
+def test_a_live_process_in_the_pidfile_is_accepted(
     world: World, pid_path: str, sleeper: int
 ) -> None:
     world.state.mkdir(parents=True)
-    write_pidfile_atomic(pid_path, sleeper)
+    ensure.write_pidfile_atomic(pid_path, sleeper)
     spawn = Spawner(DEAD)
-    assert ensure_running(world.bind, pid_path, spawn) == EnsureOutcome.ALREADY_RUNNING
+    assert (
+        ensure.ensure_running(world.bind, pid_path, spawn) == ensure.EnsureOutcome.ALREADY_RUNNING
+    )
     assert spawn.calls == []
-    assert read_pidfile(pid_path) == sleeper
+    assert ensure.read_pidfile(pid_path) == sleeper
 
 
-def test_row_03_a_dead_process_in_the_pidfile_is_replaced(
+def test_a_dead_process_in_the_pidfile_is_replaced(
     world: World, pid_path: str, sleeper: int
 ) -> None:
     world.state.mkdir(parents=True)
-    write_pidfile_atomic(pid_path, DEAD)
-    assert ensure_running(world.bind, pid_path, Spawner(sleeper)) == EnsureOutcome.SPAWNED
-    assert read_pidfile(pid_path) == sleeper
+    ensure.write_pidfile_atomic(pid_path, DEAD)
+    assert (
+        ensure.ensure_running(world.bind, pid_path, Spawner(sleeper))
+        == ensure.EnsureOutcome.SPAWNED
+    )
+    assert ensure.read_pidfile(pid_path) == sleeper
 
 
-def test_row_03_a_pid_younger_than_its_file_is_somebody_else(
+def test_a_pid_younger_than_its_file_is_somebody_else(
     world: World, pid_path: str, sleeper: int
 ) -> None:
     world.state.mkdir(parents=True)
-    write_pidfile_atomic(pid_path, sleeper)
+    ensure.write_pidfile_atomic(pid_path, sleeper)
     os.utime(pid_path, (1e9, 1e9))
     spawn = Spawner(sleeper)
-    assert ensure_running(world.bind, pid_path, spawn) == EnsureOutcome.SPAWNED
+    assert ensure.ensure_running(world.bind, pid_path, spawn) == ensure.EnsureOutcome.SPAWNED
 
 
-def test_row_04_parent_directories_are_made_0700(world: World, sleeper: int) -> None:
+def test_parent_directories_are_made_0700(world: World, sleeper: int) -> None:
     before = os.umask(0)
     try:
         path = world.root / "a" / "b" / "llmenv" / "x.pid"
-        ensure_running(world.bind, str(path), Spawner(sleeper))
+        ensure.ensure_running(world.bind, str(path), Spawner(sleeper))
         assert os.umask(0) == 0, "the caller's umask is what it was"
     finally:
         os.umask(before)
@@ -147,59 +144,64 @@ def test_row_04_parent_directories_are_made_0700(world: World, sleeper: int) -> 
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
 
 
-def test_row_05_the_lock_is_a_sibling_held_while_spawning(
+def test_the_lock_is_a_sibling_held_while_spawning(
     world: World, pid_path: str, sleeper: int
 ) -> None:
-    assert lockfile_path(pid_path) == pid_path + ".lock"
+    assert ensure.lockfile_path(pid_path) == pid_path + ".lock"
     seen: list[bytes] = []
 
     def spawn(bind: str) -> int:
-        seen.append(Path(lockfile_path(pid_path)).read_bytes())
+        seen.append(Path(ensure.lockfile_path(pid_path)).read_bytes())
         return sleeper
 
-    ensure_running(world.bind, pid_path, spawn)
+    ensure.ensure_running(world.bind, pid_path, spawn)
     assert seen[0].split()[0] == b"%d" % os.getpid()
 
 
-def test_row_05_a_seed_style_lock_counts_while_its_pid_lives(
+def test_a_seed_style_lock_counts_while_its_pid_lives(
     world: World, pid_path: str, sleeper: int
 ) -> None:
     world.state.mkdir(parents=True)
-    lock = Path(lockfile_path(pid_path))
+    lock = Path(ensure.lockfile_path(pid_path))
     lock.write_text(str(sleeper))
     spawn = Spawner(sleeper)
     with pytest.raises(ensure.NotYet, match=str(sleeper)):
-        ensure_running(world.bind, pid_path, spawn, timeout=0.1)
+        ensure.ensure_running(world.bind, pid_path, spawn, timeout=0.1)
     assert (spawn.calls, lock.read_text()) == ([], str(sleeper))
 
 
 @pytest.mark.parametrize("left", ["", str(DEAD), "garbage", "99999999999", "\0" * 9, "-1", "0"])
-def test_row_05_a_seed_style_lock_of_nobody_is_not_held(
+def test_a_seed_style_lock_of_nobody_is_not_held(
     world: World, pid_path: str, sleeper: int, left: str
 ) -> None:
     world.state.mkdir(parents=True)
-    Path(lockfile_path(pid_path)).write_text(left)
-    assert ensure_running(world.bind, pid_path, Spawner(sleeper)) == EnsureOutcome.SPAWNED
-    assert not os.path.lexists(lockfile_path(pid_path))
+    Path(ensure.lockfile_path(pid_path)).write_text(left)
+    assert (
+        ensure.ensure_running(world.bind, pid_path, Spawner(sleeper))
+        == ensure.EnsureOutcome.SPAWNED
+    )
+    assert not os.path.lexists(ensure.lockfile_path(pid_path))
 
 
-def test_row_06_it_looks_again_under_the_lock(
+def test_it_looks_again_under_the_lock(
     world: World, pid_path: str, sleeper: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     take = ensure._take_start_lock
 
     def slow_take(files: ensure.Files) -> int | None:
         # Another process wins between our look and our lock.
-        write_pidfile_atomic(pid_path, sleeper)
+        ensure.write_pidfile_atomic(pid_path, sleeper)
         return take(files)
 
-    monkeypatch.setattr(ensure, "_take_start_lock", slow_take)
+    patch(monkeypatch, "_take_start_lock", slow_take)
     spawn = Spawner(DEAD)
-    assert ensure_running(world.bind, pid_path, spawn) == EnsureOutcome.ALREADY_RUNNING
+    assert (
+        ensure.ensure_running(world.bind, pid_path, spawn) == ensure.EnsureOutcome.ALREADY_RUNNING
+    )
     assert spawn.calls == []
 
 
-def test_row_07_losers_wait_for_the_winner(
+def test_losers_wait_for_the_winner(
     world: World, pid_path: str, sleeper: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The winner is held in its spawn until the loser is known to wait.
@@ -216,10 +218,10 @@ def test_row_07_losers_wait_for_the_winner(
         return sleeper
 
     def winner() -> None:
-        outcomes["winner"] = ensure_running(world.bind, pid_path, slow)
+        outcomes["winner"] = ensure.ensure_running(world.bind, pid_path, slow)
 
     def loser() -> None:
-        outcomes["loser"] = ensure_running(world.bind, pid_path, Spawner(DEAD))
+        outcomes["loser"] = ensure.ensure_running(world.bind, pid_path, Spawner(DEAD))
 
     first, second = threading.Thread(target=winner), threading.Thread(target=loser)
     first.start()
@@ -242,26 +244,24 @@ def test_row_07_losers_wait_for_the_winner(
         first.join(20)
         second.join(20)
     assert outcomes == {
-        "winner": EnsureOutcome.SPAWNED,
-        "loser": EnsureOutcome.ALREADY_RUNNING,
+        "winner": ensure.EnsureOutcome.SPAWNED,
+        "loser": ensure.EnsureOutcome.ALREADY_RUNNING,
     }
     assert os.umask(umask) == umask
 
 
-def test_row_07_losers_fail_loudly_at_their_timeout(world: World, pid_path: str) -> None:
+def test_losers_fail_loudly_at_their_timeout(world: World, pid_path: str) -> None:
     world.state.mkdir(parents=True)
     lock = ensure._take_start_lock(ensure.Files(pid_path))
     assert lock is not None
     try:
         with pytest.raises(ensure.NotYet, match=str(os.getpid())):
-            ensure_running(world.bind, pid_path, Spawner(DEAD), timeout=0.1)
+            ensure.ensure_running(world.bind, pid_path, Spawner(DEAD), timeout=0.1)
     finally:
         os.close(lock)
 
 
-def test_row_08_the_lock_goes_away_on_every_way_out(
-    world: World, pid_path: str, sleeper: int
-) -> None:
+def test_the_lock_goes_away_on_every_way_out(world: World, pid_path: str, sleeper: int) -> None:
     def raising(error: BaseException) -> Callable[[str], int]:
         def spawn(bind: str) -> int:
             raise error
@@ -269,14 +269,14 @@ def test_row_08_the_lock_goes_away_on_every_way_out(
         return spawn
 
     for error in (OSError("no"), ValueError("no"), KeyboardInterrupt(), SystemExit(3)):
-        with pytest.raises((Problem, type(error))):
-            ensure_running(world.bind, pid_path, raising(error))
-        assert not os.path.lexists(lockfile_path(pid_path))
-    ensure_running(world.bind, pid_path, Spawner(sleeper))
-    assert not os.path.lexists(lockfile_path(pid_path))
+        with pytest.raises((ensure.Problem, type(error))):
+            ensure.ensure_running(world.bind, pid_path, raising(error))
+        assert not os.path.lexists(ensure.lockfile_path(pid_path))
+    ensure.ensure_running(world.bind, pid_path, Spawner(sleeper))
+    assert not os.path.lexists(ensure.lockfile_path(pid_path))
 
 
-def test_row_08_a_lock_left_by_a_kill_is_swept(world: World) -> None:
+def test_a_lock_left_by_a_kill_is_swept(world: World) -> None:
     pid = world.up()
     world.path("pid.lock").write_text(f"{DEAD} 12345\n")
     done = world.ensure()
@@ -284,13 +284,13 @@ def test_row_08_a_lock_left_by_a_kill_is_swept(world: World) -> None:
     world.check()
 
 
-def test_row_09_the_pidfile_is_written_by_rename(
+def test_the_pidfile_is_written_by_rename(
     world: World, pid_path: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     world.state.mkdir(parents=True)
-    write_pidfile_atomic(pid_path, 7)
+    ensure.write_pidfile_atomic(pid_path, 7)
     with open(pid_path) as old:
-        write_pidfile_atomic(pid_path, 8)
+        ensure.write_pidfile_atomic(pid_path, 8)
         assert (old.read(), Path(pid_path).read_text()) == ("7\n", "8\n")
     assert os.listdir(world.state) == ["mcp-proxy.pid"]
 
@@ -299,16 +299,16 @@ def test_row_09_the_pidfile_is_written_by_rename(
 
     monkeypatch.setattr(os, "write", full)
     with pytest.raises(OSError, match="No space"):
-        write_pidfile_atomic(pid_path, 9)
+        ensure.write_pidfile_atomic(pid_path, 9)
     assert os.listdir(world.state) == ["mcp-proxy.pid"]
     assert Path(pid_path).read_text() == "8\n"
 
 
-def test_row_09_a_failed_rename_leaves_no_temporary_file(world: World) -> None:
+def test_a_failed_rename_leaves_no_temporary_file(world: World) -> None:
     target = world.state / "directory.pid"
     target.mkdir(parents=True)
     with pytest.raises(OSError, match="directory"):
-        write_pidfile_atomic(str(target), 9)
+        ensure.write_pidfile_atomic(str(target), 9)
     assert os.listdir(world.state) == ["directory.pid"]
 
 
@@ -324,7 +324,7 @@ def test_row_09_a_failed_rename_leaves_no_temporary_file(world: World) -> None:
         ({}, None),
     ],
 )
-def test_row_10_default_pid_path(
+def test_the_default_pid_path(
     monkeypatch: pytest.MonkeyPatch, variables: dict[str, str], expected: str | None
 ) -> None:
     for name in ("XDG_STATE_HOME", "HOME"):
@@ -332,50 +332,50 @@ def test_row_10_default_pid_path(
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
     if expected is None:
-        with pytest.raises(Problem, match="HOME"):
-            default_pid_path()
+        with pytest.raises(ensure.Problem, match="HOME"):
+            ensure.default_pid_path()
     else:
-        assert default_pid_path() == expected
+        assert ensure.default_pid_path() == expected
 
 
-def test_row_11_mcp_proxy_else_uvx_else_an_error(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_mcp_proxy_else_uvx_else_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "executable", str(tmp_path / "bare" / "python"))
     monkeypatch.setenv("PATH", f"{tmp_path}/one:{tmp_path}/two")
-    with pytest.raises(Problem, match=r"mcp-proxy.*uvx"):
-        mcp_proxy_command()
+    with pytest.raises(ensure.Problem, match=r"mcp-proxy.*uvx"):
+        ensure.mcp_proxy_command()
     uvx = program(tmp_path / "one", "uvx")
-    assert mcp_proxy_command() == (str(uvx), ["mcp-proxy"])
+    assert ensure.mcp_proxy_command() == (str(uvx), ["mcp-proxy"])
     proxy = program(tmp_path / "two", "mcp-proxy")
-    assert mcp_proxy_command() == (str(proxy), [])
+    assert ensure.mcp_proxy_command() == (str(proxy), [])
 
 
-def test_row_12_on_path_and_is_executable(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_on_path_and_is_executable(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     good = program(tmp_path / "bin", "good")
     plain = program(tmp_path / "bin", "plain", mode=0o644)
     (tmp_path / "bin" / "directory").mkdir()
     (tmp_path / "bin" / "dangling").symlink_to("nowhere")
     (tmp_path / "bin" / "linked").symlink_to("good")
     monkeypatch.setenv("PATH", str(tmp_path / "bin"))
-    assert is_executable(str(good))
-    assert not is_executable(str(plain))
-    assert not is_executable(str(tmp_path / "bin"))
-    assert not is_executable("no\0such")
-    known = [n for n in ("good", "plain", "directory", "dangling", "linked", "gone") if on_path(n)]
+    assert ensure.is_executable(str(good))
+    assert not ensure.is_executable(str(plain))
+    assert not ensure.is_executable(str(tmp_path / "bin"))
+    assert not ensure.is_executable("no\0such")
+    known = [
+        n for n in ("good", "plain", "directory", "dangling", "linked", "gone") if ensure.on_path(n)
+    ]
     assert known == ["good", "linked"]
 
 
 @pytest.mark.parametrize("entries", [".", "", "bin", "./bin", ":", "bin:."])
-def test_row_12_only_absolute_entries_of_path_count(
+def test_only_absolute_entries_of_path_count(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, entries: str
 ) -> None:
     program(tmp_path, "planted")
     program(tmp_path / "bin", "planted")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("PATH", entries)
-    assert not on_path("planted")
-    assert not on_path("bin/planted")
+    assert not ensure.on_path("planted")
+    assert not ensure.on_path("bin/planted")
 
 
 def fake_programs(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -394,11 +394,11 @@ def fake_programs(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", f"{world.root}/bin:{os.environ['PATH']}")
 
 
-def test_row_13_spawn_mcp_proxy_passes_address_and_port_on(
+def test_spawn_mcp_proxy_passes_address_and_port_on(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     fake_programs(world, monkeypatch)
-    pid = spawn_mcp_proxy(world.bind)
+    pid = ensure.spawn_mcp_proxy(world.bind)
     wait_until(lambda: world.told("listening") == [pid])
     host, _, port = world.bind.rpartition(":")
     argv = (world.oracle / "argv").read_text().splitlines()
@@ -409,55 +409,59 @@ def test_row_13_spawn_mcp_proxy_passes_address_and_port_on(
     os.waitpid(pid, 0)
 
 
-def test_row_13_with_spawn_mcp_proxy_the_whole_protocol_runs(
+def test_with_spawn_mcp_proxy_the_whole_protocol_runs(
     world: World, pid_path: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     fake_programs(world, monkeypatch)
-    assert ensure_running(world.bind, pid_path, spawn_mcp_proxy) == EnsureOutcome.SPAWNED
+    assert (
+        ensure.ensure_running(world.bind, pid_path, ensure.spawn_mcp_proxy)
+        == ensure.EnsureOutcome.SPAWNED
+    )
     (pid,) = world.told("listening")
-    assert read_pidfile(pid_path) == pid
+    assert ensure.read_pidfile(pid_path) == pid
     files = ensure.Files(pid_path)
     assert os.path.samefile(files.alive, files.life)
-    again = ensure_running(world.bind, pid_path, spawn_mcp_proxy)
-    assert again == EnsureOutcome.ALREADY_RUNNING
+    again = ensure.ensure_running(world.bind, pid_path, ensure.spawn_mcp_proxy)
+    assert again == ensure.EnsureOutcome.ALREADY_RUNNING
     kill(pid)
     os.waitpid(pid, 0)
 
 
 @pytest.mark.parametrize("bind", ["127.0.0.1", "", ":", "localhost:7878", "127.0.0.1:", "::1:7878"])
-def test_row_13_a_bind_without_address_or_port_is_an_error(bind: str, pid_path: str) -> None:
-    with pytest.raises(UsageError, match="bad address"):
-        spawn_mcp_proxy(bind)
-    with pytest.raises(UsageError, match="bad address"):
-        ensure_running(bind, pid_path, Spawner(1))
+def test_a_bind_without_address_or_port_is_an_error(bind: str, pid_path: str) -> None:
+    with pytest.raises(ensure.UsageError, match="bad address"):
+        ensure.spawn_mcp_proxy(bind)
+    with pytest.raises(ensure.UsageError, match="bad address"):
+        ensure.ensure_running(bind, pid_path, Spawner(1))
 
 
-def test_row_14_read_pidfile(tmp_path: Path) -> None:
+def test_read_pidfile_gives_the_pid_or_none(tmp_path: Path) -> None:
     path = tmp_path / "some.pid"
-    assert read_pidfile(str(path)) is None
+    assert ensure.read_pidfile(str(path)) is None
     for text, expected in {"": None, " \n": None, "12": 12, " 12\n": 12}.items():
         path.write_text(text)
-        assert read_pidfile(str(path)) == expected
+        assert ensure.read_pidfile(str(path)) == expected
 
 
 @pytest.mark.parametrize(
     "text", ["12abc", "-1", "0", "1.5", "1 2", "\u0661\u0662", "9" * 11, "1\0"]
 )
-def test_row_14_garbage_is_an_error_naming_text_and_file(tmp_path: Path, text: str) -> None:
+def test_garbage_is_an_error_naming_text_and_file(tmp_path: Path, text: str) -> None:
     path = tmp_path / "some.pid"
     path.write_text(text)
-    with pytest.raises(Problem, match=r"some\.pid") as caught:
-        read_pidfile(str(path))
+    with pytest.raises(ensure.Problem, match=r"some\.pid") as caught:
+        ensure.read_pidfile(str(path))
     assert text.isascii() is False or repr(ensure.printable(text))[1:-1] in str(caught.value)
 
 
-def test_row_14_garbage_is_replaced_with_a_warning(
-    world: World, pid_path: str, sleeper: int
-) -> None:
+def test_garbage_is_replaced_with_a_warning(world: World, pid_path: str, sleeper: int) -> None:
     world.state.mkdir(parents=True)
     Path(pid_path).write_text("garbage")
-    assert ensure_running(world.bind, pid_path, Spawner(sleeper)) == EnsureOutcome.SPAWNED
-    assert read_pidfile(pid_path) == sleeper
+    assert (
+        ensure.ensure_running(world.bind, pid_path, Spawner(sleeper))
+        == ensure.EnsureOutcome.SPAWNED
+    )
+    assert ensure.read_pidfile(pid_path) == sleeper
     world.path("pid").write_text("garbage")
     done = world.ensure()
     assert done.returncode == 0
@@ -467,15 +471,17 @@ def test_row_14_garbage_is_replaced_with_a_warning(
     world.check()
 
 
-def test_row_15_is_alive(world: World, sleeper: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert is_alive(os.getpid()) is True
-    assert is_alive(sleeper) is True
-    assert is_alive(1) is True  # EPERM, unless we are root
+def test_is_alive_is_true_false_or_not_known(
+    world: World, sleeper: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert ensure.is_alive(os.getpid()) is True
+    assert ensure.is_alive(sleeper) is True
+    assert ensure.is_alive(1) is True  # EPERM, unless we are root
     for pid in (0, -1, DEAD, 2**31, 2**63):
-        assert is_alive(pid) is False
+        assert ensure.is_alive(pid) is False
     zombie = subprocess.Popen(["true"])
     wait_until(lambda: not alive(zombie.pid))
-    assert is_alive(zombie.pid) is False
+    assert ensure.is_alive(zombie.pid) is False
     zombie.wait()
     kinds: list[tuple[OSError, bool | None]] = [
         (PermissionError(1, "no"), True),
@@ -489,30 +495,30 @@ def test_row_15_is_alive(world: World, sleeper: int, monkeypatch: pytest.MonkeyP
 
         with monkeypatch.context() as patched:
             patched.setattr(os, "kill", refuse)
-            assert is_alive(os.getpid()) is expected
+            assert ensure.is_alive(os.getpid()) is expected
 
 
 @given(st.integers(1, 2**32 - 1))
 @example(1)
 @example(2**32 - 1)
-def test_row_16_any_pid_written_reads_back(pid: int) -> None:
+def test_any_pid_written_reads_back(pid: int) -> None:
     with tempfile.TemporaryDirectory() as directory:
         path = os.path.join(directory, "x.pid")
-        write_pidfile_atomic(path, pid)
-        assert read_pidfile(path) == pid
+        ensure.write_pidfile_atomic(path, pid)
+        assert ensure.read_pidfile(path) == pid
 
 
 @given(st.text().filter(lambda text: not any("0" <= c <= "9" for c in text)))
 @example("\u0661\u0662")  # digits, but not decimal ASCII
 @example("\u00b2")
 @example("\uff11")
-def test_row_16_no_text_without_digits_ever_yields_a_pid(text: str) -> None:
+def test_no_text_without_digits_ever_yields_a_pid(text: str) -> None:
     with tempfile.NamedTemporaryFile() as file:
         file.write(text.encode("utf-8", "surrogatepass"))
         file.flush()
         try:
-            pid = read_pidfile(file.name)
-        except Problem as problem:
+            pid = ensure.read_pidfile(file.name)
+        except ensure.Problem as problem:
             pid = None
             message = str(problem)
         else:
@@ -522,19 +528,19 @@ def test_row_16_no_text_without_digits_ever_yields_a_pid(text: str) -> None:
 
 
 @given(st.binary(max_size=200))
-def test_row_16_no_bytes_ever_break_it(raw: bytes) -> None:
+def test_no_bytes_ever_break_it(raw: bytes) -> None:
     with tempfile.NamedTemporaryFile() as file:
         file.write(raw)
         file.flush()
         try:
-            pid = read_pidfile(file.name)
-        except Problem:
+            pid = ensure.read_pidfile(file.name)
+        except ensure.Problem:
             return
         assert pid is None or raw.strip() == raw.strip().lstrip(b"+ ")
         assert pid is None or int(raw) == pid
 
 
-def test_row_17_it_runs_only_on_the_server(world: World) -> None:
+def test_it_runs_only_on_the_server(world: World) -> None:
     world.write_config()
     text = world.config.read_text()
     world.config.write_text('server_host = "some-other-host"\n' + text)
