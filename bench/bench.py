@@ -236,7 +236,7 @@ def cold_start(place: Place, rounds: int = 5) -> list[Row]:
     def bare() -> float:
         began = time.perf_counter()
         with (place.home / "output").open("wb") as output:  # to a file, as ours writes
-            argv = ensure.command_line(service)
+            argv = ensure.command_line(service, ensure.instances(service.name, str(place.state))[0])
             proxy = subprocess.Popen(argv, env=environment, stdout=output, stderr=output)
         try:
             wait_until(lambda: answers(service.port), 60)

@@ -82,14 +82,14 @@ CRASHES = tuple(
     f"{where} {when} {name}"
     for when in ("before", "after")
     for where, name in (
-        ("parent", "_take_start_lock"),
-        ("parent", "_take_lifetime_lock"),
-        ("parent", "_spawn"),
+        ("parent", "take_start_lock"),
+        ("parent", "take_lifetime_lock"),
+        ("parent", "spawn"),
         ("parent", "find_listener"),
         ("parent", "write_pidfile_atomic"),
         ("parent", "rename"),
-        ("parent", "_link"),
-        ("parent", "_release_start_lock"),
+        ("parent", "make_link"),
+        ("parent", "release_start_lock"),
         ("parent", "unlink"),
         ("child", "pwrite"),
     )

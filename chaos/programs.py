@@ -22,7 +22,7 @@ def noting(real):
         real(pid, start, number)
     return send
 
-patch("_send", noting)
+patch("send_signal", noting)
 if crash:
     where, when, name = crash.split()
     parent = os.getpid()

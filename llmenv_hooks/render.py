@@ -6,7 +6,16 @@ import os
 import stat
 import sys
 
-from llmenv_hooks import ensure
+from llmenv_hooks.helper.background import CONFIG_FAIL
+from llmenv_hooks.helper.configfiles import CONFIG_PARSED, load_config
+from llmenv_hooks.helper.configs import Config
+from llmenv_hooks.helper.directories import only_ours, refuse_anothers
+from llmenv_hooks.helper.errors import Problem, UsageError, printable
+from llmenv_hooks.helper.places import config_path, hostname, state_dir, xdg_directory
+from llmenv_hooks.helper.places import instances as instances_
+from llmenv_hooks.helper.processes import has_proc
+from llmenv_hooks.helper.services import FIRST_URL, Service, open_to_others, variable
+from llmenv_hooks.helper.version import __version__
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -59,14 +68,14 @@ def checked(shell: str) -> str:
     """
     if shell not in QUOTE:
         known = ", ".join(QUOTE)
-        raise ensure.UsageError(f"no hook for {ensure.printable(shell, 40)!r}; there is: {known}")
+        raise UsageError(f"no hook for {printable(shell, 40)!r}; there is: {known}")
     return shell
 
 
-def exports(config: ensure.Config) -> list[tuple[str, str]]:
+def exports(config: Config) -> list[tuple[str, str]]:
     """Return what shells get of the environment: (variable, URL), the first service's twice."""
-    urls = [(ensure.variable(one.name), config.url(one)) for one in config.services]
-    return list(dict([(ensure.FIRST_URL, url) for _, url in urls[:1]] + urls).items())
+    urls = [(variable(one.name), config.url(one)) for one in config.services]
+    return list(dict([(FIRST_URL, url) for _, url in urls[:1]] + urls).items())
 
 
 def export(shell: str) -> str:
@@ -77,7 +86,7 @@ def export(shell: str) -> str:
     """
     quote = QUOTE[checked(shell)]
     word = "set -gx {} {}\n" if shell == "fish" else "export {}={}\n"
-    return "".join(word.format(name, quote(url)) for name, url in exports(ensure.load_config()))
+    return "".join(word.format(name, quote(url)) for name, url in exports(load_config()))
 
 
 def hook(shell: str, *, proc: bool | None = None) -> str:
@@ -87,9 +96,9 @@ def hook(shell: str, *, proc: bool | None = None) -> str:
         UsageError: an unknown shell, or a wrong config.
         Problem: no place for the state.
     """
-    config = ensure.load_config()
-    proc = ensure.has_proc() if proc is None else proc
-    values = _values(config, ensure.state_dir(), sys.executable, _ensure_path(), proc)
+    config = load_config()
+    proc = has_proc() if proc is None else proc
+    values = _values(config, state_dir(), sys.executable, _ensure_path(), proc)
     return _template(f"hook.{checked(shell)}").render(values)
 
 
@@ -101,10 +110,10 @@ def golden(shell: str) -> str:
     Raises:
         UsageError: an unknown shell, or a wrong config.
     """
-    config = ensure.Config(ensure.load_config().services, None, "/CONFIG")
+    config = Config(load_config().services, None, "/CONFIG")
     values = _values(config, "/STATE", "/PYTHON", "/ENSURE", proc=True)
     text = _template(f"hook.{checked(shell)}").render(values)
-    return text.replace(f"@{ensure.hostname()}.", "@HOST.")
+    return text.replace(f"@{hostname()}.", "@HOST.")
 
 
 def static(shell: str, path: str, state: str, config: str) -> str:
@@ -115,11 +124,11 @@ def static(shell: str, path: str, state: str, config: str) -> str:
     Raises:
         UsageError: an unknown shell, or a wrong config.
     """
-    known = ensure.load_config(config)
+    known = load_config(config)
     needed = [file for file in [_ensure_path(), *_metadata(), config] if os.path.exists(file)]
     return _template(f"static.{checked(shell)}").render(
-        _values(known, state, sys.executable, _ensure_path(), ensure.has_proc()),
-        version=ensure.__version__,
+        _values(known, state, sys.executable, _ensure_path(), has_proc()),
+        version=__version__,
         static=path,
         host=os.uname().nodename,
         needed=needed,
@@ -134,7 +143,7 @@ def sources(shell: str, state: str, config: str) -> list[str]:
     """
     names = (f"{kind}.{shell}" for kind in ("hook", "static"))
     code = [_ensure_path(), os.path.abspath(__file__)]
-    parsed = os.path.join(state, ensure.CONFIG_PARSED)
+    parsed = os.path.join(state, CONFIG_PARSED)
     return [config, parsed, *code, *(os.path.join(templates(), name) for name in names)]
 
 
@@ -172,18 +181,16 @@ def _template(name: str) -> jinja2.Template:
     return environment.get_template(name)
 
 
-def _values(
-    config: ensure.Config, state: str, python: str, helper: str, proc: bool
-) -> dict[str, object]:
+def _values(config: Config, state: str, python: str, helper: str, proc: bool) -> dict[str, object]:
     """Return what the templates need to know."""
-    missing = f"{ensure.printable(python)} or {ensure.printable(helper)}"
+    missing = f"{printable(python)} or {printable(helper)}"
     return {
         "python": python,
         "run": RUN,
         "ensure": helper,
         "state": state,
         "config": config.path,
-        "config_fail": os.path.join(state, ensure.CONFIG_FAIL),
+        "config_fail": os.path.join(state, CONFIG_FAIL),
         "gone": f"{missing} is gone, or not yours to run;"
         " reinstall llmenv-hooks or remove its line from your rc file",
         "exports": exports(config),
@@ -193,12 +200,12 @@ def _values(
     }
 
 
-def _paths(service: ensure.Service, state: str) -> dict[str, object]:
+def _paths(service: Service, state: str) -> dict[str, object]:
     """Return what a hook looks at for one service: its files, and those that prove it alive.
 
     Each of *alive* proves it by leading somewhere, each pair of *outputs* by being the same file.
     """
-    instances = ensure.instances(service.name, state)
+    instances = instances_(service.name, state)
     files = instances[0]
     return {
         "alive": [one.alive for one in instances],
@@ -242,8 +249,8 @@ def cached_hook(shell: str) -> bytes:
     code = os.fsencode(hook(shell))
     if path:
         _write(path, key + code)
-    for service in ensure.load_config().kept_alive:
-        warning = ensure.open_to_others(service)
+    for service in load_config().kept_alive:
+        warning = open_to_others(service)
         if warning:  # once, since from here on it comes from the cache
             print(f"llmenv: {service.name}: {warning}", file=sys.stderr)
     return code
@@ -251,10 +258,10 @@ def cached_hook(shell: str) -> bytes:
 
 def _key(shell: str) -> str:
     """Return all that a rendering depends on, ending in a NUL, which no path can hold."""
-    config = ensure.config_path()
+    config = config_path()
     template = os.path.join(templates(), f"hook.{shell}")
-    parts = [ensure.__version__, shell, sys.executable, _ensure_path(), ensure.state_dir(), config]
-    parts += [os.uname().nodename, os.environ.get("LLMENV_CONFIG", ""), str(ensure.has_proc())]
+    parts = [__version__, shell, sys.executable, _ensure_path(), state_dir(), config]
+    parts += [os.uname().nodename, os.environ.get("LLMENV_CONFIG", ""), str(has_proc())]
     parts += [_stamp(config), _stamp(template), _stamp(__file__), _stamp(_ensure_path())]
     return "\n".join(parts) + "\0"
 
@@ -274,17 +281,17 @@ def _cache_path(shell: str) -> str | None:
     """
     try:
         # platformdirs would say the same, after an import that takes longer than all the rest.
-        directory = ensure.xdg_directory("XDG_CACHE_HOME", ".cache", "the cache")
-        ensure.refuse_anothers(directory)
+        directory = xdg_directory("XDG_CACHE_HOME", ".cache", "the cache")
+        refuse_anothers(directory)
         os.makedirs(directory, 0o700, exist_ok=True)
         return os.path.join(directory, f"hook.{shell}") if _only_ours(os.lstat(directory)) else None
-    except (OSError, ensure.Problem):
+    except (OSError, Problem):
         return None
 
 
 def _only_ours(seen: os.stat_result) -> bool:
     kind = stat.S_ISREG(seen.st_mode) or stat.S_ISDIR(seen.st_mode)
-    return kind and ensure.only_ours(seen)
+    return kind and only_ours(seen)
 
 
 def _read(path: str) -> bytes | None:

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from types import TracebackType
 
-    from llmenv_hooks.ensure import Files
+    from llmenv_hooks.helper.places import Files
 
 STUB = Path(__file__).with_name("stub.py")
 PYTHON = sys.executable

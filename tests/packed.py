@@ -6,22 +6,47 @@ such as one that chaos/mutants.py has broken.
 
 from __future__ import annotations
 
+import hashlib
 import importlib
 import os
 import sys
+import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from llmenv_hooks import ensure as installed
+from llmenv_hooks.helper.packing import packed_bridge, packed_helper
 
 if TYPE_CHECKING:
     import pytest
+    import whole as ensure
 
-    from llmenv_hooks import ensure as ensure
 
-# What the hooks run.
-INSTALLED = Path(installed.__file__)
-ENSURE = Path(os.environ.get("LLMENV_TEST_HELPER") or INSTALLED)
+def _packed() -> Path:
+    """Write the one file, and the bridge beside it, where each worker finds what they are now."""
+    helper, bridge = packed_helper(), packed_bridge()
+    digest = hashlib.sha256(helper + bridge).hexdigest()[:16]
+    directory = Path(tempfile.gettempdir(), f"llmenv-tests-{os.getuid()}", digest)
+    directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+    for name, content in (("llmenv-bridge.py", bridge), ("llmenv-ensure.py", helper)):
+        part = directory / f"{name}.{os.getpid()}"
+        part.write_bytes(content)
+        part.rename(directory / name)
+    return directory / "llmenv-ensure.py"
+
+
+__all__ = [
+    "CRASH",
+    "ENSURE",
+    "LOAD",
+    "MISSED",
+    "PATCH",
+    "UNKNOWN",
+    "did_its_part",
+    "ensure",
+    "patch",
+]
+
+ENSURE = Path(os.environ.get("LLMENV_TEST_HELPER") or _packed())
 
 if not TYPE_CHECKING:
     sys.path.insert(0, str(ENSURE.parent))

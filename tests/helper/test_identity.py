@@ -26,7 +26,7 @@ def test_a_start_time_off_by_one_is_another_process(world: World, stranger: int)
     for off, expected in ((-1, False), (0, True), (1, False)):
         identity = ensure.Identity.decode(record(stranger, str(start + off), world.service()))
         assert identity is not None
-        assert identity.lives() is expected
+        assert (identity.whereabouts() == ensure.HERE) is expected
 
 
 def torn() -> list[bytes]:

@@ -66,11 +66,11 @@ files = ensure.Files(sys.argv[1])
 inside = sys.argv[1] + ".inside"
 for line in sys.stdin:
     for _ in range(5):
-        while (lock := ensure._take_start_lock(files)) is None:
+        while (lock := ensure.take_start_lock(files)) is None:
             pass
         os.close(os.open(inside, os.O_CREAT | os.O_EXCL))
         os.unlink(inside)
-        ensure._release_start_lock(lock, files)
+        ensure.release_start_lock(lock, files)
     print(flush=True)
 """
 
@@ -98,19 +98,19 @@ def test_a_lock_on_a_file_that_was_replaced_is_no_lock(
 ) -> None:
     """The last holder unlinks the file between our open and our flock."""
     world.state.mkdir(parents=True)
-    flock = ensure._flock
+    flock = ensure.try_flock
 
     def late(fd: int, kind: int) -> bool:
         world.path("pid.lock").unlink()
         world.path("pid.lock").touch()
         return flock(fd, kind)
 
-    patch(monkeypatch, "_flock", late)
-    assert ensure._take_start_lock(world.files) is None
+    patch(monkeypatch, "try_flock", late)
+    assert ensure.take_start_lock(world.files) is None
 
 
 def test_a_strangers_file_at_the_locks_path_is_left_alone(world: World) -> None:
-    holder = world.begin(world.crash_argv("_release_start_lock", "before", number=signal.SIGSTOP))
+    holder = world.begin(world.crash_argv("release_start_lock", "before", number=signal.SIGSTOP))
     wait_until(lambda: stopped(holder.pid))
     world.path("pid.lock").rename(world.root / "moved")
     world.path("pid.lock").write_text("a stranger's")
@@ -122,5 +122,5 @@ def test_a_strangers_file_at_the_locks_path_is_left_alone(world: World) -> None:
 def test_the_lifetime_lock_of_an_earlier_daemon_is_respected(world: World) -> None:
     world.up()
     with pytest.raises(ensure.NotYet, match="going down"):
-        ensure._take_lifetime_lock(world.files)
+        ensure.take_lifetime_lock(world.files)
     world.check()

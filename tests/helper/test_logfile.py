@@ -45,7 +45,7 @@ def test_a_full_disk_does_not_lose_the_newest_of_the_log(
     world.up()
     newest = b"the newest line\n"
     world.path("log").write_bytes(b"x" * (2 << 20) + newest)
-    replace, calls = ensure._replace, []
+    replace, calls = ensure.replace_file, []
 
     def full_at_first(path: str, content: bytes) -> None:
         calls.append(path)
@@ -53,8 +53,8 @@ def test_a_full_disk_does_not_lose_the_newest_of_the_log(
             raise OSError(28, "No space left on device", path)
         replace(path, content)
 
-    patch(monkeypatch, "_replace", full_at_first)
-    ensure._cut_log(world.files)
+    patch(monkeypatch, "replace_file", full_at_first)
+    ensure.cut_log(world.files)
     assert world.path("log").stat().st_size == 0
     assert world.path("log.1").read_bytes().endswith(newest)
 
@@ -65,7 +65,7 @@ def test_a_log_that_cannot_be_moved_is_left_as_it_is(world: World) -> None:
     world.path("log").write_bytes(b"x" * (2 << 20))
     world.path("log.1").mkdir()
     with pytest.raises(OSError, match="directory"):
-        ensure._cut_log(world.files)
+        ensure.cut_log(world.files)
     assert world.path("log").stat().st_size == 2 << 20
 
 

@@ -23,7 +23,7 @@ def test_a_process_that_cannot_be_looked_at_is_alive(monkeypatch: pytest.MonkeyP
         raise PermissionError
 
     monkeypatch.setattr(os, "kill", not_permitted)
-    patch(monkeypatch, "_proc", lambda *parts: b"")
+    patch(monkeypatch, "proc_file", lambda *parts: b"")
     assert ensure.is_alive(1) is True
 
 
@@ -32,7 +32,7 @@ def test_a_start_time_reads_the_same_in_every_zone(monkeypatch: pytest.MonkeyPat
     seen = set()
     for zone in ("UTC", "Asia/Tokyo"):
         monkeypatch.setenv("TZ", zone)
-        seen.add(ensure._start_time(os.getpid()))
+        seen.add(ensure.start_time(os.getpid()))
     assert len(seen) == 1
     assert None not in seen
 
@@ -42,6 +42,6 @@ def test_the_start_time_of_a_process_whose_name_has_parentheses(world: World) ->
     child = world.begin([PYTHON, "-c", f"{rename}; print(flush=True); input()"], stdin=-1)
     assert child.stdout is not None
     child.stdout.readline()
-    assert ensure._start_time(child.pid) == start_time(child.pid)
+    assert ensure.start_time(child.pid) == start_time(child.pid)
     assert ensure.is_alive(child.pid) is True
-    assert ensure._processes()[child.pid] == os.getpid()
+    assert child.pid in ensure.descendants({os.getpid()})

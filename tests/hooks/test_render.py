@@ -11,8 +11,10 @@ import pytest
 from daemons import missing, need
 from shells import SHELLS
 
-from llmenv_hooks import ensure, render
+from llmenv_hooks import render
 from llmenv_hooks.commands.readers import complaints
+from llmenv_hooks.helper.errors import UsageError
+from llmenv_hooks.helper.places import hostname, instances
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -154,7 +156,7 @@ def test_a_golden_rendering_has_nothing_of_this_machine(
     text = render.golden(shell)
     assert str(home) not in text
     assert sys.executable not in text
-    assert ensure.hostname() not in text
+    assert hostname() not in text
     assert "memory@HOST.alive" in text
     monkeypatch.setattr(sys, "executable", "/a b/python")
     monkeypatch.setattr(ensure, "has_proc", lambda: False)
@@ -170,7 +172,7 @@ def test_every_proof_of_every_service_is_there(shell: str, home: Path) -> None:
     text = render.hook(shell, proc=True)
     state = home / ".local" / "state" / "llmenv"
     for name in ("memory", "far-away"):
-        for files in ensure.instances(name, str(state)):
+        for files in instances(name, str(state)):
             assert f"-e {files.alive}" in text
             assert f"{files.output} -ef {files.log}" in text
 
@@ -307,7 +309,7 @@ def test_a_wrong_config_is_never_answered_from_the_cache(config: Path) -> None:
     render.cached_hook("bash")
     config.write_text("nonsense")
     for _ in range(2):
-        with pytest.raises(ensure.UsageError):
+        with pytest.raises(UsageError):
             render.cached_hook("bash")
 
 

@@ -64,7 +64,7 @@ def test_a_hung_daemon_without_a_record_is_ended_although_the_hook_passes(world:
     (old,) = world.daemons()
     world.path("life").write_bytes(b"")
     world.write_config(start_timeout=0.5)  # what runs now is older than that
-    wait_until(lambda: (ensure._age(old) or 0) > 1)
+    wait_until(lambda: (ensure.process_age(old) or 0) > 1)
     asked = world.begin(world.hook_argv())
 
     def ended() -> bool:

@@ -180,7 +180,7 @@ def test_a_close_that_fails_takes_no_start_back(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """close(2): after EIO, as on a network file system, the descriptor is closed."""
-    close, spawn, failed = os.close, ensure._spawn, set()
+    close, spawn, failed = os.close, ensure.spawn, set()
 
     def spawned(*args: Any) -> subprocess.Popen[bytes]:
         child = spawn(*args)
@@ -194,7 +194,7 @@ def test_a_close_that_fails_takes_no_start_back(
             failed.add(name.removesuffix(" (deleted)"))
             raise OSError(errno.EIO, os.strerror(errno.EIO))
 
-    patch(monkeypatch, "_spawn", spawned)
+    patch(monkeypatch, "spawn", spawned)
     done = ensure.ensure(world.service(), str(world.state))
     monkeypatch.undo()
     assert done.outcome == ensure.EnsureOutcome.SPAWNED

@@ -21,24 +21,24 @@ from daemons import (
 
 CRASHES = [
     ("make_directory", "before", 1),
-    ("_take_start_lock", "before", 1),
-    ("_take_start_lock", "after", 1),
-    ("_take_lifetime_lock", "before", 1),
-    ("_take_lifetime_lock", "after", 1),
+    ("take_start_lock", "before", 1),
+    ("take_start_lock", "after", 1),
+    ("take_lifetime_lock", "before", 1),
+    ("take_lifetime_lock", "after", 1),
     ("pwrite", "before", 2),  # the blank record
-    ("_spawn", "before", 1),
-    ("_identity", "child-before", 1),
+    ("spawn", "before", 1),
+    ("identity_of", "child-before", 1),
     ("pwrite", "child-after", 1),  # the record
-    ("_spawn", "after", 1),
+    ("spawn", "after", 1),
     ("probe", "after", 1),
-    ("_publish", "before", 1),
+    ("publish", "before", 1),
     ("rename", "before", 1),
     ("rename", "after", 1),
     ("symlink", "after", 1),
     ("rename", "before", 2),
     ("rename", "after", 2),
-    ("_release_start_lock", "before", 1),
-    ("_release_start_lock", "after", 1),
+    ("release_start_lock", "before", 1),
+    ("release_start_lock", "after", 1),
 ]
 
 
@@ -132,7 +132,7 @@ def test_a_storm_of_kills_at_random_times(world: World) -> None:
 def test_the_starter_is_killed_before_its_child_has_written_its_record(
     world: World,
 ) -> None:
-    starter = world.begin(world.crash_argv("_identity", "child-before", number=signal.SIGSTOP))
+    starter = world.begin(world.crash_argv("identity_of", "child-before", number=signal.SIGSTOP))
     (child,) = wait_until(lambda: [pid for pid in holders(world.path("life")) if stopped(pid)])
     kill(starter.pid)
     late = world.ensure("--timeout", "0.3")
@@ -143,7 +143,7 @@ def test_the_starter_is_killed_before_its_child_has_written_its_record(
 
 
 def test_a_lock_left_by_a_kill_beside_a_healthy_daemon_is_swept(world: World) -> None:
-    world.run(world.crash_argv("_release_start_lock", "before"))
+    world.run(world.crash_argv("release_start_lock", "before"))
     assert world.path("pid.lock").exists()
     (pid,) = world.daemons()
     assert world.ensure().stdout == f"stub already-running pid={pid}\n"

@@ -29,7 +29,7 @@ def test_the_state_directory_goes_while_the_daemon_runs(world: World) -> None:
 def test_the_state_directory_goes_while_a_starter_is_suspended_and_another_starts(
     world: World,
 ) -> None:
-    starter = world.begin(world.crash_argv("_take_lifetime_lock", "before", number=signal.SIGSTOP))
+    starter = world.begin(world.crash_argv("take_lifetime_lock", "before", number=signal.SIGSTOP))
     wait_until(lambda: stopped(starter.pid))
     shutil.rmtree(world.state)
     world.up()
@@ -41,7 +41,7 @@ def test_the_state_directory_goes_while_a_starter_is_suspended_and_another_start
 
 
 def test_the_state_directory_goes_between_the_locks_and_the_spawn(world: World) -> None:
-    starter = world.begin(world.crash_argv("_take_lifetime_lock", "after", number=signal.SIGSTOP))
+    starter = world.begin(world.crash_argv("take_lifetime_lock", "after", number=signal.SIGSTOP))
     wait_until(lambda: stopped(starter.pid))
     shutil.rmtree(world.state)
     starter.send_signal(signal.SIGCONT)
@@ -50,7 +50,7 @@ def test_the_state_directory_goes_between_the_locks_and_the_spawn(world: World) 
 
 
 def test_the_state_directory_goes_once_the_spawn_is_decided(world: World) -> None:
-    starter = world.begin(world.crash_argv("_spawn", "before", number=signal.SIGSTOP))
+    starter = world.begin(world.crash_argv("spawn", "before", number=signal.SIGSTOP))
     wait_until(lambda: stopped(starter.pid))
     shutil.rmtree(world.state)
     starter.send_signal(signal.SIGCONT)

@@ -282,7 +282,7 @@ def test_example_config_is_valid_with_its_comments_taken_away(tmp_path: Path) ->
     config = ensure.load_config(str(tmp_path / "config.toml"))
     assert config.server_host == "nas"
     assert [service.name for service in config.services] == ["memory", "tunnel"]
-    assert set(ensure._Checker.SERVICE_KEYS) <= set(re.findall(r"^(\w+) =", "\n".join(shown), re.M))
+    assert set(ensure.Checker.SERVICE_KEYS) <= set(re.findall(r"^(\w+) =", "\n".join(shown), re.M))
 
 
 def demo(home: Home, wanted: int = 0) -> list[str]:

@@ -175,7 +175,7 @@ def test_another_net_namespaces_daemon_is_left_alone(world: World) -> None:
     need("unshare", "ip")
     ours = world.up()
     world.write_config(start_timeout=2)
-    wait_until(lambda: (ensure._age(ours) or 0) > 2)
+    wait_until(lambda: (ensure.process_age(ours) or 0) > 2)
     start, stop = world.bare("--service", "stub"), [PYTHON, "-m", "llmenv_hooks", "stop"]
     script = f"ip link set lo up && {shlex.join(start)} && {shlex.join(stop)}"
     done = world.run(["unshare", "--net", "sh", "-c", script])

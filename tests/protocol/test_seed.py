@@ -186,14 +186,14 @@ def test_a_seed_style_lock_of_nobody_is_not_held(
 def test_it_looks_again_under_the_lock(
     world: World, pid_path: str, sleeper: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    take = ensure._take_start_lock
+    take = ensure.take_start_lock
 
     def slow_take(files: ensure.Files) -> int | None:
         # Another process wins between our look and our lock.
         ensure.write_pidfile_atomic(pid_path, sleeper)
         return take(files)
 
-    patch(monkeypatch, "_take_start_lock", slow_take)
+    patch(monkeypatch, "take_start_lock", slow_take)
     spawn = Spawner(DEAD)
     assert (
         ensure.ensure_running(world.bind, pid_path, spawn) == ensure.EnsureOutcome.ALREADY_RUNNING
@@ -252,7 +252,7 @@ def test_losers_wait_for_the_winner(
 
 def test_losers_fail_loudly_at_their_timeout(world: World, pid_path: str) -> None:
     world.state.mkdir(parents=True)
-    lock = ensure._take_start_lock(ensure.Files(pid_path))
+    lock = ensure.take_start_lock(ensure.Files(pid_path))
     assert lock is not None
     try:
         with pytest.raises(ensure.NotYet, match=str(os.getpid())):

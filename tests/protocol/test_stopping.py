@@ -62,13 +62,13 @@ def faster(monkeypatch: pytest.MonkeyPatch, factor: float) -> None:
 def watch_signals(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, int]]:
     """Return the list to which each (pid, signal) that is sent from now on will be added."""
     sent: list[tuple[int, int]] = []
-    send: Callable[[int, str | None, int], None] = ensure._send
+    send: Callable[[int, str | None, int], None] = ensure.send_signal
 
     def watched(pid: int, start: str | None, number: int) -> None:
         sent.append((pid, number))
         send(pid, start, number)
 
-    patch(monkeypatch, "_send", watched)
+    patch(monkeypatch, "send_signal", watched)
     return sent
 
 
@@ -164,8 +164,8 @@ def test_what_cannot_be_started_does_not_end_what_runs(world: World, word: str) 
 
 def test_a_signal_goes_to_no_later_process(stranger: int) -> None:
     """Its pid was noted with the start time of one that has died since."""
-    ensure._send(stranger, "1", signal.SIGKILL)
+    ensure.send_signal(stranger, "1", signal.SIGKILL)
     assert alive(stranger)
     start = start_time(stranger)
-    ensure._send(stranger, start, signal.SIGCONT)  # which does it no harm
+    ensure.send_signal(stranger, start, signal.SIGCONT)  # which does it no harm
     assert start_time(stranger) == start

@@ -18,7 +18,7 @@ from packed import ensure
 
 
 def test_a_suspended_holder_of_the_lock_is_waited_for(world: World) -> None:
-    holder = world.begin(world.crash_argv("_spawn", "before", number=signal.SIGSTOP))
+    holder = world.begin(world.crash_argv("spawn", "before", number=signal.SIGSTOP))
     wait_until(lambda: stopped(holder.pid))
     late = world.ensure("--timeout", "0.2")
     assert (late.returncode, late.stdout) == (75, "")
@@ -33,7 +33,7 @@ def test_a_suspended_holder_of_the_lock_is_waited_for(world: World) -> None:
 OUTSIDE = [("look", "before"), ("look", "after"), ("make_directory", "before")]
 
 
-OUTSIDE += [("make_directory", "after"), ("_take_start_lock", "before")]
+OUTSIDE += [("make_directory", "after"), ("take_start_lock", "before")]
 
 
 @pytest.mark.parametrize(("function", "when"), OUTSIDE)
@@ -51,7 +51,7 @@ def test_a_suspended_caller_blocks_nobody(world: World, function: str, when: str
 def test_a_suspended_loser_blocks_nobody(world: World) -> None:
     holder = world.begin(world.argv("--timeout", "60", modes=["gate"]))
     wait_until(lambda: world.told("starts"))
-    argv = world.crash_argv("_lock_holder", "after", number=signal.SIGSTOP, modes=["gate"])
+    argv = world.crash_argv("start_lock_holder", "after", number=signal.SIGSTOP, modes=["gate"])
     loser = world.begin(argv)
     wait_until(lambda: stopped(loser.pid))
     world.tell("go")
@@ -78,4 +78,4 @@ def test_one_that_was_suspended_as_it_looked_blocks_no_start(world: World) -> No
         fcntl.flock(looking, fcntl.LOCK_SH)
         assert world.ensure().returncode == 0
     world.check(starts=2)
-    assert ensure._life_held(world.files)
+    assert ensure.life_is_held(world.files)
