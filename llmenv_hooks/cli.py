@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.text import Text
 from typer.core import TyperCommand
 
-from llmenv_hooks import check, client, doctor, ensure, install, render, settings, tables
+from llmenv_hooks import check, client, doctor, ensure, hookcache, install, render, settings, tables
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -128,7 +128,7 @@ def _options(
 @app.command(cls=_Command)
 def hook(shell: Shell) -> None:
     """Print the prompt hook of SHELL, for its rc file to evaluate."""
-    sys.stdout.buffer.write(render.cached_hook(shell))
+    sys.stdout.buffer.write(hookcache.cached_hook(shell))
 
 
 @app.command(cls=_Command)

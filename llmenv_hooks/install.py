@@ -18,7 +18,7 @@ from typing import Annotated
 import shellingham  # type: ignore[import-untyped]
 import typer
 
-from llmenv_hooks import ensure, render, userfile
+from llmenv_hooks import ensure, onefile, render, userfile
 
 BEGIN = b"# >>> llmenv >>>"
 END = b"# <<< llmenv <<<"
@@ -368,6 +368,7 @@ def _write_static(shell: str, path: str, state: str, config: str) -> None:
     finally:
         with contextlib.suppress(OSError):
             os.utime(path, ns=(max(dates), max(dates)))
+    onefile.take_away_old()
 
 
 def _renew(shell: str, path: str, state: str, config: str) -> None:

@@ -70,16 +70,18 @@ def path(world: World) -> str:
 
 
 def hook_text(world: World, shell: str, *, proc: bool = PROC, helper: Path | None = None) -> str:
-    """Return the hook as `llmenv hook` renders it in *world*; *helper* stands in for ensure.py.
+    """Return the hook as `llmenv hook` renders it in *world*; *helper* stands in for the one file.
 
     Without *proc* the helper too takes it that there is no /proc, where it cannot be hidden.
     """
-    with mock.patch.dict(os.environ, world.env, clear=True):
-        text = render.hook(shell, proc=proc)
     if helper is None and not proc and not hides_proc():
         helper = world.root / "ensure.py"
         helper.write_text(ENSURE.read_text().replace('PROC = "/proc"', 'PROC = "/no/proc"'))
-    return text.replace(str(ENSURE), str(helper)) if helper else text
+    if helper and helper.exists() and "def main(" not in helper.read_text():
+        with helper.open("a") as file:  # what the hook calls; one that only counts has none
+            file.write("\n\ndef main():\n    return 0\n")
+    with mock.patch.dict(os.environ, world.env, clear=True):
+        return render.hook(shell, proc=proc, helpers=[str(helper)] if helper else None)
 
 
 class Shell(pty_shell.Shell):

@@ -22,6 +22,7 @@ from daemons import World, need, need_root, wait_until
 from shells import SHELLS, Shell
 
 from llmenv_hooks import cli, ensure, install, render, userfile
+from llmenv_hooks.interpreters import interpreters
 from llmenv_hooks.pty_shell import PROMPTS
 
 if TYPE_CHECKING:
@@ -336,7 +337,9 @@ def test_a_vanished_interpreter_is_told_once(world: World, name: str) -> None:
     with_prompt(world, name)
     done(world, "install", name)
     text = static(world, name).read_text()
-    gone = text.replace(sys.executable, str(world.root / "gone-python"))
+    gone = text
+    for python in interpreters():
+        gone = gone.replace(f" {python}", f" {world.root / 'gone-python'}")
     static(world, name).write_text(gone)
     os.utime(static(world, name), (1, 1))
     with Real(name, world) as shell:
