@@ -135,7 +135,8 @@ def install(shell: Shell = None, dry_run: DryRun = False) -> None:
     files = [(path, userfile.load(path)) for path in rc_files(shell)]
     edits = [(path, old, _with_block(path, old, line)) for path, old in files]
     if dry_run:
-        render.static(shell, static, state, config)  # or say what is wrong
+        own = [onefile.unpacked()]  # and no copy is kept
+        render.static(shell, static, state, config, helpers=own)  # or say what is wrong
         shown = "".join(userfile.diff(*edit) for edit in edits)
         print(shown.rstrip("\n") or "llmenv is installed already, nothing would change")
         return
@@ -185,6 +186,7 @@ def uninstall(shell: Shell = None) -> None:
         except ensure.Problem as problem:
             print(f"llmenv: {problem}", file=sys.stderr)
             failed = True
+    onefile.take_away_all()
     if failed:
         raise typer.Exit(1)
     if not found:

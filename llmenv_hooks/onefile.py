@@ -50,8 +50,8 @@ def helpers() -> list[str]:
     except ensure.Problem as problem:
         own = unpacked()
         print(
-            f"llmenv: {problem}; until then the hook calls {ensure.printable(own)},"
-            " and stops to work when that is removed",
+            f"llmenv: {problem}; the hook calls {ensure.printable(own)} instead,"
+            " and no longer works once that is removed",
             file=sys.stderr,
         )
         return [own]
@@ -136,17 +136,38 @@ def take_away_old() -> None:
     To be called when the hook that names the newest has been written.
     """
     try:
-        place = directory()
-        old = _copies(place) - {os.readlink(os.path.join(place, NEWEST))}
-        if not old or not ensure._ours_alone(place):
-            return
-        for text in _that_may_name_one(place):
-            old -= {name for name in old if name.encode() in text}
-        for name in old:
-            os.unlink(os.path.join(place, name))
-        _take_away_bytecode(os.path.join(place, "__pycache__"), old)
+        _take_away(os.readlink(os.path.join(directory(), NEWEST)))
     except (OSError, ensure.Problem):
         return  # the next one will
+
+
+def take_away_all() -> None:
+    """Remove the newest copy too, unless it is named; to be called when hook files were removed."""
+    try:
+        place = directory()
+        if not _take_away(""):
+            os.unlink(os.path.join(place, NEWEST))
+            os.rmdir(os.path.join(place, "__pycache__"))
+    except (OSError, ensure.Problem):
+        return  # there is none, or something else lies there
+
+
+def _take_away(kept: str) -> set[str]:
+    """Remove the copies, but for *kept* and those that are named, which are returned.
+
+    Raises:
+        OSError, Problem: it cannot be seen which are named, or one cannot be removed.
+    """
+    place = directory()
+    unnamed = copies = _copies(place) - {kept}
+    if not copies or not ensure._ours_alone(place):
+        return copies
+    for text in _that_may_name_one(place):
+        unnamed = {name for name in unnamed if name.encode() not in text}
+    for name in unnamed:
+        os.unlink(os.path.join(place, name))
+    _take_away_bytecode(os.path.join(place, "__pycache__"), unnamed)
+    return copies - unnamed
 
 
 def _copies(place: str) -> set[str]:
@@ -157,8 +178,8 @@ def _copies(place: str) -> set[str]:
 
 
 def _take_away_bytecode(cache: str, copies: set[str]) -> None:
-    for name in os.listdir(cache):
-        if name.partition(".")[0] + ".py" in copies:
+    for name in os.listdir(cache) if os.path.isdir(cache) else []:
+        if name.partition(".")[0] + ".py" in {*copies, NEWEST}:
             os.unlink(os.path.join(cache, name))
 
 

@@ -108,11 +108,13 @@ def golden(shell: str) -> str:
     return text.replace(f"@{ensure.hostname()}.", "@HOST.")
 
 
-def static(shell: str, path: str, state: str, config: str) -> str:
+def static(
+    shell: str, path: str, state: str, config: str, *, helpers: list[str] | None = None
+) -> str:
     """Return what *path* is to hold for an rc file to source: the hook, and code that renews it.
 
-    It has *path* written anew when the package or the *config* is no longer what it is now.  A copy
-    of the one file, which it calls, is kept before.
+    It has *path* written anew when the package or the *config* is no longer what it is now.  What
+    it calls is as for `hook`.
 
     Raises:
         UsageError: an unknown shell, or a wrong config.
@@ -121,7 +123,7 @@ def static(shell: str, path: str, state: str, config: str) -> str:
 
     known = ensure.load_config(config)
     template = _template(f"static.{checked(shell)}")
-    pythons, helpers = interpreters(), onefile.helpers()
+    pythons, helpers = interpreters(), helpers or onefile.helpers()
     needed = [file for file in [helpers[0], *_metadata(), config] if os.path.exists(file)]
     return template.render(
         _values(known, state, pythons, helpers, ensure.has_proc()),

@@ -25,18 +25,19 @@ def failed(kind, error, trace):
         os.umask(0o077)
         os.makedirs(state, exist_ok=True)
         write(log, "".join(lines))
-        last = lines[-1].strip()[:400]
+        last = lines.pop().strip()[:400]
         told = f"the helper failed: {last}; open a new terminal, and report {log}"
         write(note, "".join(c if c.isprintable() else " " for c in told))
 
 
-def write(path, text):
-    flags = os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK
-    fd = os.open(path, flags, 0o600)
-    if os.fstat(fd).st_uid == os.geteuid():
-        os.ftruncate(fd, 0)
-        os.write(fd, text.encode(errors="replace")[-65536:])
+def write(path, text, most=65536):
+    temporary = path + ".tmp"
+    if os.path.lexists(temporary):
+        os.unlink(temporary)
+    fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    os.write(fd, text.encode(errors="replace")[-most:])
     os.close(fd)
+    os.rename(temporary, path)
 
 
 def noted():

@@ -125,9 +125,9 @@ class Shell(pty_shell.Shell):
 
 
 def shows(shell: Shell, variable: str) -> str:
-    """Return the value of *variable* in *shell*, a line that no echo of the terminal is."""
+    """Return the value of *variable* in *shell*, from lines that no echo of the terminal is."""
     output = shell.run(f'echo "<${variable}>"')[1]
-    found = re.findall(r"^<(.*)>$", output, re.M)
+    found = re.findall(r"^<(.*?)>$", output, re.M | re.S)
     assert found, output
     return str(found[-1])
 
