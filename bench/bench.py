@@ -210,7 +210,7 @@ def commands(places: dict[int, Place], rounds: int = 40) -> list[Row]:
     """Measure our programs while all services run, beside Python that does nothing."""
     one, *more = places.values()
     alone = [PYTHON, "-I", "-S", str(ENSURE)]
-    hooked = [PYTHON, "-I", "-S", "-c", render.RUN, str(ENSURE), "--hook"]
+    hooked = [PYTHON, "-I", "-S", "-c", render.run(), str(ENSURE), "--hook"]
     hooked += [str(one.state / "llmenv"), str(one.config)]
     argvs = {
         "python -c pass": [PYTHON, "-c", "pass"],

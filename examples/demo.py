@@ -214,7 +214,7 @@ def survive(service: Service, url: str, proxy: int) -> None:
     say(f"killed the stdio server, pid {child}; mcp-proxy, pid {proxy}, still listens")
     wait = ("--timeout", str(service.start_timeout))  # a busy machine takes more than the 10 s
     deep = subprocess.run(
-        [sys.executable, "-I", "-S", ensure.__file__, "--deep", "--service", service.name, *wait],
+        [sys.executable, "-m", "llmenv_hooks.helper", "--deep", "--service", service.name, *wait],
         capture_output=True,
         text=True,
         check=False,

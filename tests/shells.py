@@ -16,7 +16,7 @@ from unittest import mock
 
 import pytest
 from daemons import kill, missing, need, wait_until
-from packed import ENSURE, INSTALLED
+from packed import ENSURE
 
 from llmenv_hooks import pty_shell, render
 from llmenv_hooks.pty_shell import PROMPTS as PROMPTS
@@ -73,16 +73,18 @@ def path(world: World) -> str:
 
 
 def hook_text(world: World, shell: str, *, proc: bool = PROC, helper: Path | None = None) -> str:
-    """Return the hook as `llmenv hook` renders it in *world*; *helper* stands in for the helper.
+    """Return the hook as `llmenv hook` renders it in *world*; *helper* stands in for the one file.
 
     Without *proc* the helper too takes it that there is no /proc, where it cannot be hidden.
     """
-    with mock.patch.dict(os.environ, world.env, clear=True):
-        text = render.hook(shell, proc=proc)
     if helper is None and not proc and not hides_proc():
         helper = world.root / "ensure.py"
         helper.write_text(ENSURE.read_text().replace('PROC = "/proc"', 'PROC = "/no/proc"'))
-    return text.replace(str(INSTALLED), str(helper or ENSURE))
+    if helper and helper.exists() and "def main(" not in helper.read_text():
+        with helper.open("a") as file:  # what the hook calls; one that only counts has none
+            file.write("\n\ndef main():\n    return 0\n")
+    with mock.patch.dict(os.environ, world.env, clear=True):
+        return render.hook(shell, proc=proc, helpers=[str(helper)] if helper else None)
 
 
 class Shell(pty_shell.Shell):
@@ -126,9 +128,9 @@ class Shell(pty_shell.Shell):
 
 
 def shows(shell: Shell, variable: str) -> str:
-    """Return the value of *variable* in *shell*, a line that no echo of the terminal is."""
+    """Return the value of *variable* in *shell*, from lines that no echo of the terminal is."""
     output = shell.run(f'echo "<${variable}>"')[1]
-    found = re.findall(r"^<(.*)>$", output, re.M)
+    found = re.findall(r"^<(.*?)>$", output, re.M | re.S)
     assert found, output
     return str(found[-1])
 
