@@ -38,11 +38,13 @@ class Guard:
     def __init__(
         self, bind_host: str, origins: Sequence[str] = (), token: str | None = None
     ) -> None:
-        self._bound = None if bind_host in WILDCARDS else _address(bind_host)
+        bound = f"[{bind_host}]" if ":" in bind_host else bind_host
+        self._bound = _address(bound)
+        self._everywhere = bind_host in WILDCARDS
+        also = ["an IP address of this machine"] if self._everywhere else [bound]
+        self._hosts = ", ".join(dict.fromkeys([*LOOPBACK, *also]))
         self._origins = frozenset(origins)
         self._token = token
-        here = [] if self._bound is None else [f"[{bind_host}]" if ":" in bind_host else bind_host]
-        self._hosts = ", ".join(dict.fromkeys([*LOOPBACK, *here]))
 
     def refusal(self, head: Head) -> Refusal | None:
         """Return why the request with this *head* is not taken; None: it may go on."""
@@ -75,7 +77,9 @@ class Guard:
             return False
         if match[1].lower() in LOOPBACK:
             return True
-        address = _address(match[1].removeprefix("[").removesuffix("]"))
+        address = _address(match[1])
+        if self._everywhere:  # each of the machine's addresses; no page has one for its own name
+            return address is not None and any(address)
         return address is not None and address == self._bound
 
     def _wrong_origin(self, head: Head) -> Refusal | None:
@@ -98,14 +102,13 @@ class Guard:
         )
 
 
-def _address(text: str) -> bytes | None:
-    """Return the IP address *text* as its bytes, None when it is none."""
-    for family in (socket.AF_INET, socket.AF_INET6):
-        try:
-            return socket.inet_pton(family, text)
-        except (OSError, ValueError):
-            continue
-    return None
+def _address(host: str) -> bytes | None:
+    """Return the IP address *host*, written as in a URL, as its bytes; None when it is none."""
+    bare = host.removeprefix("[").removesuffix("]")
+    try:
+        return socket.inet_pton(socket.AF_INET if bare == host else socket.AF_INET6, bare)
+    except (OSError, ValueError):
+        return None
 
 
 def _quoted(values: list[str]) -> str:

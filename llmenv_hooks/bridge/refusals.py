@@ -44,16 +44,13 @@ class Tally:
         """Count one refusal for *reason*; *why* is the line that told of it."""
         self.total[reason] += 1
         self._unsaid[reason] = (self._unsaid.get(reason, (0, ""))[0] + 1, why)
-        if self._clock() - self._said >= LOG_EVERY_S:
-            self.say()
+        self.say()
 
     def say(self) -> None:
-        """Log what has not been said yet; call it once a minute, too, for the end of a flood."""
-        if not self._unsaid:
+        """Log what has not been said yet, when that is due; call it each minute, too."""
+        if not self._unsaid or self._clock() - self._said < LOG_EVERY_S:
             return
-        parts = [
-            f"{reason} {number} times ({why})" for reason, (number, why) in self._unsaid.items()
-        ]
-        self._log(f"refused: {'; '.join(parts)}")
+        parts = [f"{number} by {reason} ({why})" for reason, (number, why) in self._unsaid.items()]
+        self._log(f"refused {'; '.join(parts)}")
         self._unsaid.clear()
         self._said = self._clock()
