@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-import secrets
+import os
 from typing import TYPE_CHECKING
 
 from llmenv_hooks.bridge.messages import (
@@ -60,7 +60,7 @@ class Asks:
     def __init__(self) -> None:
         self._open: dict[str, Ask] = {}  # by the id that the agent knows
         # An answer meant for an earlier bridge must not be taken for one to ours.
-        self._ids = (f"llmenv-{secrets.token_hex(4)}-{number}" for number in itertools.count(1))
+        self._ids = (f"llmenv-{os.urandom(4).hex()}-{number}" for number in itertools.count(1))
 
     def ask(self, server: Server, message: Message) -> None:
         """Find the agent for *message*, a request of *server*."""

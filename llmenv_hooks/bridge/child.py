@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import secrets
 import signal
 import subprocess
 from typing import TYPE_CHECKING, Protocol
@@ -149,7 +148,7 @@ class Child:
 
     def start(self) -> None:
         """Start the process."""
-        mark = secrets.token_hex(8)
+        mark = os.urandom(8).hex()
         try:
             process = subprocess.Popen(
                 self._command,
@@ -191,7 +190,12 @@ class Child:
     def _hung_up(self, reason: str) -> None:
         """Its pipes say that it is of no use; most often because it is just dying."""
         process = self._process
-        self._loop.call_later(GRACE_S, lambda: process is self._process and self.kill(reason))
+
+        def end_if_alive() -> None:
+            if process is self._process:
+                self.kill(reason)
+
+        self._loop.call_later(GRACE_S, end_if_alive)
 
     def _too_slow(self) -> None:
         self.kill(f"it did not answer within {self._start_timeout:g} s of its start")

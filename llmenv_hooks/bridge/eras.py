@@ -9,6 +9,7 @@ the third kind it starts a second process, as a client of that era would.
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 from typing import TYPE_CHECKING
 
 from llmenv_hooks.bridge.messages import (
@@ -39,8 +40,8 @@ class Eras:
 
     def __init__(self, command: Sequence[str], hub: Hub, log: Log, start_timeout: float) -> None:
         """Get ready to keep *command* running."""
-        self._new = lambda modern: Server(command, hub, log, start_timeout, modern=modern)
-        self.first: Server = self._new(modern=False)
+        self._new = partial(Server, command, hub, log, start_timeout)
+        self.first = self._new(modern=False)
         self.modern: Server | None = None
         self._has_none = False
         self._undecided: list[Call] = []

@@ -8,7 +8,6 @@ sends it as browsers do.  `Forwarded` and `X-Forwarded-Host` are anybody's words
 
 from __future__ import annotations
 
-import hmac
 import re
 import socket
 from typing import TYPE_CHECKING
@@ -58,6 +57,8 @@ class Guard:
     def _unknown_user(self, head: Head) -> Refusal | None:
         if self._token is None:
             return None
+        import hmac  # most bridges have no token, and it brings OpenSSL: 4 MB
+
         expected, given = f"Bearer {self._token}".encode(), head.all("authorization")
         # Latin-1 is what the reader made of the bytes; text beyond ASCII is no argument here.
         if len(given) == 1 and hmac.compare_digest(given[0].encode("latin-1"), expected):

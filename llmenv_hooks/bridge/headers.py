@@ -50,7 +50,7 @@ def mismatch(head: Head, message: Message) -> Message | None:
     for header, value in expected.items():
         said = head.all(header)
         if len(said) != 1:
-            return _error(message, f"{header} is missing" if not said else f"{header} is there twice")
+            return _error(message, f"{header} is {'there twice' if said else 'missing'}")
         if (_decoded(said[0]) if header == "mcp-name" else said[0]) != value:
             return _error(message, f"{header} is not what the body says")
     return None

@@ -58,10 +58,11 @@ def decode(line: bytes) -> Message:
 
 def _check_form(message: Message) -> None:
     """See that *message* is a request, a notification or a response."""
-    if "id" in message and not is_id(message["id"]):
-        # The answer to what could not be read carries no id, or a null.
-        if message["id"] is not None or "error" not in message:
-            raise NotAMessage(INVALID_REQUEST, "an id is a string or an integer")
+    number = message.get("id")
+    # The answer to what could not be read carries no id, or a null.
+    unread = number is None and ("error" in message or "id" not in message)
+    if not is_id(number) and not unread:
+        raise NotAMessage(INVALID_REQUEST, "an id is a string or an integer")
     if "method" in message:
         if not isinstance(message["method"], str):
             raise NotAMessage(INVALID_REQUEST, "the method is not a string")
@@ -116,10 +117,9 @@ def result(number: object, value: Message) -> Message:
     return {"jsonrpc": "2.0", "id": number, "result": value}
 
 
-def failure(number: object, code: int, text: str, data: object = None) -> Message:
+def failure(number: object, code: int, text: str) -> Message:
     """Return the error that answers the request *number*; None: its id could not be read."""
-    error = {"code": code, "message": text}
-    return {"jsonrpc": "2.0", "id": number, "error": error | ({} if data is None else {"data": data})}
+    return {"jsonrpc": "2.0", "id": number, "error": {"code": code, "message": text}}
 
 
 def params_of(message: Message) -> Message:

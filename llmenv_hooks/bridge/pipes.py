@@ -47,8 +47,7 @@ class Pipes:
 
         *broken* is called, once, with the reason why this process cannot be talked to any longer.
         """
-        assert process.stdin and process.stdout and process.stderr
-        self._files = (process.stdin, process.stdout, process.stderr)
+        self._files = [file for file in (process.stdin, process.stdout, process.stderr) if file]
         self._in, self._out, self._err = (file.fileno() for file in self._files)
         self._line, self._error, self._broken = line, error, broken
         self._loop = asyncio.get_running_loop()

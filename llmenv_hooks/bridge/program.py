@@ -173,6 +173,15 @@ def _listen(host: str, port: int) -> socket.socket:
     return sock
 
 
-async def serve(argv: Sequence[str] | None = None) -> None:
-    """Run the bridge with the command line *argv*."""
-    await Program(arguments(argv)).run()
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the bridge with the command line *argv*; return 0 when it was ended, 1 when it failed."""
+
+    async def run() -> None:
+        await Program(arguments(argv)).run()
+
+    try:
+        asyncio.run(run())
+    except Problem as error:
+        os.write(2, f"llmenv-bridge: {error}\n".encode(errors="replace"))
+        return 1
+    return 0

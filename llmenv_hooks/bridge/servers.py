@@ -41,7 +41,7 @@ MOST_CALLS = 1000  # under way of one agent
 SERVER_CODES = (SERVER_DIED, SERVER_DOWN, SERVER_BUSY)
 
 # What the bridge says it can be asked; whether an agent can is seen when the server asks.
-ABILITIES = {"sampling": {}, "elicitation": {"form": {}, "url": {}}, "roots": {}}
+ABILITIES: Message = {"sampling": {}, "elicitation": {"form": {}, "url": {}}, "roots": {}}
 CLIENT = {"name": "llmenv-bridge", "version": "1"}
 ENVELOPE = {
     VERSION_KEY: MODERN,
@@ -205,7 +205,7 @@ class Server:
             self._hub.said(self, message)
         elif message.get("id") == self._handshake and not self._up:
             self._greeted(message)
-        elif call := self.calls.pop(message.get("id"), None):
+        elif call := self.calls.pop(message.get("id", 0), None):
             self.child.useful()
             call.answer(message)
             self._hub.finished(self, call)

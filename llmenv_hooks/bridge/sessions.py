@@ -1,14 +1,14 @@
 """What the bridge knows of an agent, and the session id that says it.
 
 `llmenv-2025-11-25-eru-0123456789abcdef`: the protocol's revision, what the agent can be asked (a
-letter each, see `CAPABILITIES`), and a number of its own.  So a session needs no memory, and goes on
-when the bridge has been started anew.
+letter each, see `CAPABILITIES`), and a number of its own.  So a session needs no memory, and goes
+on when the bridge has been started anew.
 """
 
 from __future__ import annotations
 
+import os
 import re
-import secrets
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
@@ -76,7 +76,7 @@ class Session:
     def new_id(self) -> str:
         """Return an id for this session, visible ASCII as 2025-11-25 has it."""
         letters = "".join(letter for letter, name in CAPABILITIES.items() if name in self.abilities)
-        return f"llmenv-{self.version}-{letters}-{secrets.token_hex(8)}"
+        return f"llmenv-{self.version}-{letters}-{os.urandom(8).hex()}"
 
     def wants(self, level: object) -> bool:
         """True when the agent wants log messages of *level*."""
@@ -132,6 +132,3 @@ class Sessions:
         if len(self._ended) > self.MOST:
             del self._ended[next(iter(self._ended))]
         return self._known.pop(session_id, None)
-
-    def __iter__(self):  # type: ignore[no-untyped-def]
-        return iter(self._known.values())

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from llmenv_hooks.bridge.servers import Call
 
 MOST_UNREAD_BYTES = 8 << 20  # of what one agent has not read yet
+TOO_LONG = f"a message of more than {MOST_BODY_BYTES} bytes"
 STATUS = "llmenv/status"
 
 
@@ -127,7 +128,7 @@ class Wire(asyncio.Protocol):
                 if self._transport and not self._transport.is_closing():
                     self._take(bytes(line))
         if len(self._buffer) > MOST_BODY_BYTES:
-            self._refuse(INVALID_REQUEST, f"a message of more than {MOST_BODY_BYTES} bytes")
+            self._refuse(INVALID_REQUEST, TOO_LONG)
 
     def answer(self, call: Call, message: Message) -> None:
         """Write the answer to a request."""
@@ -154,10 +155,10 @@ class Wire(asyncio.Protocol):
     def _take(self, line: bytes) -> None:
         if not line.strip():
             return
+        if len(line) > MOST_BODY_BYTES:
+            self._refuse(INVALID_REQUEST, TOO_LONG)
+            return
         try:
-            if len(line) > MOST_BODY_BYTES:
-                why = f"a message of more than {MOST_BODY_BYTES} bytes"
-                raise NotAMessage(INVALID_REQUEST, why)
             message = decode(line)
             if message.get("method") == STATUS and "id" in message:
                 self.send(result(message["id"], self._door.status()))
