@@ -120,6 +120,9 @@ class Eras:
     def send(self, message: Message) -> None:
         """Drop what comes with the probe."""
 
+    def cancelled(self, call: Call) -> None:
+        """Do nothing: no agent cancels the probe."""
+
     def _no_answer(self, probe: Call) -> None:
         if probe is self._probe and self.first.is_up:
             self.first.cancel(probe, "no answer")

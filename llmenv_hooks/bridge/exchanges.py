@@ -145,6 +145,8 @@ class Exchange:
         try:
             if self._modern:
                 self._modern_post(message)
+            elif message.get("method") == "initialize":  # whatever session there was before
+                self._pass_on(message, Session())
             else:
                 self._pass_on(message, self._find_session(version or UNSAID))
         except NotAMessage as error:
@@ -251,6 +253,12 @@ class Exchange:
             why = "the agent does not accept text/event-stream"
             refusal = failure(message["id"], INTERNAL_ERROR, why)
             self._shop.hub.receive(self.session, self, refusal)
+
+    def cancelled(self, call: Call) -> None:
+        """End the answer without one, as a stream in which nothing came."""
+        if not self.is_stream:
+            self._start_stream()
+        self.end_stream()
 
     def _remember(self, message: Message) -> str:
         assert self.session

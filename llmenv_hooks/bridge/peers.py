@@ -88,6 +88,14 @@ def same_user(sock: socket.socket) -> bool | None:
     )
 
 
+def is_over(sock: socket.socket) -> bool:
+    """True when the other end of *sock* has been closed: by who only looked whether we listen."""
+    return (
+        sys.platform == "linux"
+        and sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 1)[0] != TCP_ESTABLISHED
+    )
+
+
 def users_are_known() -> bool:
     """True when `same_user` works here: tried once, with a connection of our own."""
     with suppress(OSError), socket.create_server(("127.0.0.1", 0)) as listener:

@@ -213,6 +213,7 @@ class Server:
     def died(self, reason: str) -> None:
         """Answer what the dead process had begun to read; the rest waits for the next one."""
         self._up = False
+        self._hub.went_down(self)
         unsent = []
         for call in self.calls.values():
             if call.outgoing.begun:
@@ -221,7 +222,6 @@ class Server:
                 unsent.append(call)
         self.calls.clear()
         self._waiting.extendleft(reversed(unsent))
-        self._hub.went_down(self)
         if self.child.state == "failing":
             self.refuse_all(failure(None, SERVER_DOWN, f"the server does not run: {reason}"))
 

@@ -147,6 +147,9 @@ class Wire(asyncio.Protocol):
             return
         transport.write(encode(message) + b"\n")
 
+    def cancelled(self, call: Call) -> None:
+        """Do nothing: who cancelled waits for nothing."""
+
     def close(self) -> None:
         """End the connection once the agent has what was written."""
         if self._transport:
