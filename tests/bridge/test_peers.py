@@ -148,11 +148,12 @@ def test_our_own_connection_is_ours(bind: str, dualstack: bool, host: str) -> No
 @pytest.mark.parametrize(("bind", "dualstack", "host"), WAYS)
 def test_another_users_is_not(bind: str, dualstack: bool, host: str) -> None:
     server = Server(bind, dualstack)
-    stranger = Stranger(server, host)
-    with server.listener, stranger.process:
-        stranger.ask("open")
-        assert server.answer() is None
-        stranger.process.kill()
+    with server.listener:
+        stranger = Stranger(server, host)
+        with stranger.process:
+            stranger.ask("open")
+            assert server.answer() is None
+            stranger.process.kill()
 
 
 SERVER = """
