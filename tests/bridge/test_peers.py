@@ -188,6 +188,7 @@ def test_root_is_no_exception() -> None:
 
 
 def test_in_a_user_namespace_outsiders_are_strangers(world: World) -> None:
+    need_root()
     prefix = world.unshare()
 
     def outsider(port: int) -> subprocess.Popen[bytes]:
