@@ -42,6 +42,7 @@ class Bridge:
         command: Sequence[str] = (),
         options: Sequence[str] = (),
         http: bool = True,
+        code: str = "from llmenv_hooks.bridge.program import main; raise SystemExit(main())",
     ) -> None:
         directory.mkdir(exist_ok=True)
         self.directory = directory
@@ -50,6 +51,8 @@ class Bridge:
         self.modes = [*modes, f"notes={self.notes_path}"]
         self.command = list(command) or [sys.executable, "-I", "-S", str(SERVER), *self.modes]
         self.options = list(options)
+        self.host = "127.0.0.1"
+        self.code = code
         self.process: subprocess.Popen[bytes] | None = None
 
     def path(self, suffix: str) -> Path:
@@ -58,11 +61,11 @@ class Bridge:
 
     def start(self) -> Bridge:
         """Start it, and wait until it listens."""
-        argv = [sys.executable, "-m", "llmenv_hooks.bridge", "--name", "b"]
+        argv = [sys.executable, "-c", self.code, "--name", "b"]
         argv += ["--socket", str(self.path("sock")), "--log", str(self.path("log"))]
         argv += ["--child-note", str(self.path("child")), *self.options]
         if self.port:
-            argv += ["--bind", f"127.0.0.1:{self.port}"]
+            argv += ["--bind", f"{self.host}:{self.port}"]
         environment = os.environ | {"LLMENV_LIFE": str(self.directory)}
         self.process = subprocess.Popen(
             [*argv, "--", *self.command],
