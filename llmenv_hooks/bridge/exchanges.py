@@ -97,7 +97,7 @@ class Exchange:
     def finish(self, body: bytes) -> None:
         """Take the whole request."""
         head = self._head
-        if head.target.partition("?")[0].rstrip("/") != "/mcp":
+        if head.target != "/mcp":
             self._plain(404, "the endpoint is /mcp")
             return
         version = head.one("mcp-protocol-version")
