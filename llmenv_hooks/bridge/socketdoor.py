@@ -30,9 +30,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
 
+    from llmenv_hooks.bridge.calls import Call
     from llmenv_hooks.bridge.hub import Hub
     from llmenv_hooks.bridge.refusals import Tally
-    from llmenv_hooks.bridge.servers import Call
 
 MOST_UNREAD_BYTES = 8 << 20  # of what one agent has not read yet
 TOO_LONG = f"a message of more than {MOST_BODY_BYTES} bytes"
