@@ -42,7 +42,7 @@ class Bridge:
         command: Sequence[str] = (),
         options: Sequence[str] = (),
         http: bool = True,
-        code: str = "from llmenv_hooks.bridge.program import main; raise SystemExit(main())",
+        code: str = "",
     ) -> None:
         directory.mkdir(exist_ok=True)
         self.directory = directory
@@ -52,7 +52,7 @@ class Bridge:
         self.command = list(command) or [sys.executable, "-I", "-S", str(SERVER), *self.modes]
         self.options = list(options)
         self.host = "127.0.0.1"
-        self.code = code
+        self.program = ["-c", code] if code else ["-m", "llmenv_hooks.bridge"]
         self.process: subprocess.Popen[bytes] | None = None
 
     def path(self, suffix: str) -> Path:
@@ -61,7 +61,7 @@ class Bridge:
 
     def start(self) -> Bridge:
         """Start it, and wait until it listens."""
-        argv = [sys.executable, "-c", self.code, "--name", "b"]
+        argv = [sys.executable, *self.program, "--name", "b"]
         argv += ["--socket", str(self.path("sock")), "--log", str(self.path("log"))]
         argv += ["--child-note", str(self.path("child")), *self.options]
         if self.port:

@@ -12,6 +12,7 @@ import asyncio
 from functools import partial
 from typing import TYPE_CHECKING
 
+from llmenv_hooks.bridge.calls import Call
 from llmenv_hooks.bridge.messages import (
     INVALID_REQUEST,
     METHOD_NOT_FOUND,
@@ -19,7 +20,7 @@ from llmenv_hooks.bridge.messages import (
     failure,
     request,
 )
-from llmenv_hooks.bridge.servers import ENVELOPE, SERVER_CODES, Call, Server, ServerOwner
+from llmenv_hooks.bridge.servers import ENVELOPE, SERVER_CODES, Server, ServerOwner
 from llmenv_hooks.bridge.sessions import Session
 
 if TYPE_CHECKING:

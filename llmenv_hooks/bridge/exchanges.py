@@ -33,10 +33,10 @@ from llmenv_hooks.bridge.sessions import REVISIONS, UNSAID, Session, Sessions
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from llmenv_hooks.bridge.calls import Call
     from llmenv_hooks.bridge.hub import Hub
     from llmenv_hooks.bridge.requests import Head
     from llmenv_hooks.bridge.schemas import Schemas
-    from llmenv_hooks.bridge.servers import Call
 
 JSON = ("Content-Type", "application/json")
 UNBUFFERED = ("X-Accel-Buffering", "no")

@@ -12,8 +12,8 @@ import re
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
+    from llmenv_hooks.bridge.calls import Call
     from llmenv_hooks.bridge.messages import Message
-    from llmenv_hooks.bridge.servers import Call
 
 # The revisions that begin with `initialize`, oldest first.
 REVISIONS = ("2024-11-05", "2025-03-26", "2025-06-18", "2025-11-25")
