@@ -19,6 +19,7 @@ from llmenv_hooks.helper.pidfile import read_pidfile
 from llmenv_hooks.helper.places import state_dir
 from llmenv_hooks.helper.programs import expanded, program_path
 from llmenv_hooks.helper.records import left_over
+from llmenv_hooks.helper.services import open_to_others
 from llmenv_hooks.helper.status import Status, inspect
 from llmenv_hooks.helper.version import __version__
 
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from llmenv_hooks.helper.configs import Config
-    from llmenv_hooks.helper.services import Service, open_to_others
+    from llmenv_hooks.helper.services import Service
 
 HELLO = {
     "protocolVersion": "2025-06-18",
