@@ -29,7 +29,7 @@ bench: tools ## what the hook costs, beside nothing, direnv, zoxide and mise (4 
 	PYTHONPATH=tests $(BIN)/python bench/bench.py
 
 conformance: tools ## ask the official suite: the server alone, behind the bridge, behind mcp-proxy (5 minutes)
-	PYTHONPATH=tests:tests/conformance $(BIN)/python tests/conformance/table.py
+	PYTHONPATH=tests $(BIN)/python tests/conformance/table.py
 
 chaos: tools ## break the helper, kill and fail it at every one system call, and more (25 minutes)
 	PYTHONPATH=tests $(BIN)/python chaos/mutants.py

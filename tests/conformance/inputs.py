@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
-from mcp.server.mcpserver import Context
+from mcp.server.mcpserver import Context  # noqa: TC002 (the SDK reads the signatures)
 from mcp.server.mcpserver.prompts.base import UserMessage
 from mcp.types import (
     CreateMessageRequest,

@@ -1,4 +1,4 @@
-"""The MCP server that the conformance suite asks: `python server.py [PORT]`.
+"""The MCP server that the conformance suite asks: `python -m conformance.server [PORT]`.
 
 It has the tools, resources and prompts that the suite's scenarios call by name, on the 2.x line of
 the official SDK.  It speaks stdio, for a bridge; with PORT it serves HTTP by itself, to compare.
@@ -13,7 +13,7 @@ import json
 import sys
 from typing import TYPE_CHECKING, Annotated, Any
 
-from inputs import add_input_tools
+from conformance.inputs import add_input_tools
 from mcp.server.mcpserver import Context, MCPServer, RequestStateSecurity
 from mcp.server.mcpserver.prompts.base import Prompt, UserMessage
 from mcp.shared.exceptions import MCPError
@@ -40,15 +40,14 @@ from pydantic import BaseModel, Field
 if TYPE_CHECKING:
     from mcp.server import ServerRequestContext
 
-PNG = (
-    "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mP8z8DwHwAFBQIAX8jx0gAAAABJRU5ErkJggg=="
-)
+PNG = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mP8z8DwHwAFBQIAX8jx0gAAAABJRU5ErkJggg=="
 WAV = "UklGRiYAAABXQVZFZm10IBAAAAABAAEAQB8AAAB9AAACABAAZGF0YQIAAAA="
 PAUSE_S = 0.05  # between two notifications, so that they are seen to come one by one
 
 server = MCPServer(
     "conformance",
     version="1",
+    log_level="CRITICAL",
     request_state_security=RequestStateSecurity(keys=[b"not a secret, but thirty-two bytes long"]),
 )
 
@@ -110,7 +109,7 @@ def test_error_handling() -> str:
 
 @server.tool()
 def test_x_mcp_header(
-    region: Annotated[str, Field(json_schema_extra={"x-mcp-header": "Region"})] = "<none>",
+    region: Annotated[str, Field(json_schema_extra={"x-mcp-header": "Region"})] = "none",  # noqa: PT028
 ) -> str:
     """Has an argument that clients repeat in the header `Mcp-Param-Region`."""
     return f"region={region}"
