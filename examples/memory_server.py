@@ -6,7 +6,7 @@
 
 The file is $LLMENV_MEMORY_DB, else memory.db in the user's data directory for llmenv
 (~/.local/share/llmenv on Linux).  Several servers may share it.  It needs `mcp` and
-`platformdirs`, both of which llmenv-hooks[proxy] brings.
+`platformdirs`, both of which llmenv-hooks[memory] brings.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
-from mcp.server.fastmcp import FastMCP
+from mcp.server.mcpserver import MCPServer
 from platformdirs import user_data_path
 from pydantic import Field
 
@@ -122,9 +122,9 @@ def as_plain_words(query: str) -> str:
     return " OR ".join(f'"{word}"' for word in words) or '""'
 
 
-def build(database: sqlite3.Connection) -> FastMCP:
+def build(database: sqlite3.Connection) -> MCPServer:
     """Return the server of the memories in *database*."""
-    server = FastMCP(
+    server = MCPServer(
         "llmenv-memory",
         instructions="Memories shared by every agent of this user. Search before you start on a"
         " task; store decisions, preferences and facts that a later session will need.",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shlex
 import sys
-from importlib.util import find_spec
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Annotated
 
@@ -55,13 +55,21 @@ def _choose_command(yes: bool) -> list[str]:
     question = "icm is not on PATH. Use the example memory server that comes with llmenv?"
     if not (yes or typer.confirm(question, default=True)):
         return _split(typer.prompt("The command of your MCP server (stdio)"))
-    if find_spec("mcp") is None:
+    if not _has_sdk():
         raise Problem(
-            "the example memory server needs the Python package mcp, nothing written; install icm,"
-            " or llmenv-hooks with its extra, e.g."
-            f" {shlex.quote(sys.executable)} -m pip install 'llmenv-hooks[proxy]'"
+            "the example memory server needs the Python package mcp, from 2.3 on, nothing written;"
+            " install icm, or llmenv-hooks with its extra, e.g."
+            f" {shlex.quote(sys.executable)} -m pip install 'llmenv-hooks[memory]'"
         )
     return [word.replace("${", "$${") for word in (sys.executable, _example_server())]
+
+
+def _has_sdk() -> bool:
+    """True when the example server can run: the 1.x line, which mcp-proxy brings, is another."""
+    try:
+        return not version("mcp").startswith("1.")
+    except PackageNotFoundError:
+        return False
 
 
 def _split(command: str) -> list[str]:
