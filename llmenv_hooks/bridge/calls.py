@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
     from llmenv_hooks.bridge.sessions import Outlet, Session
 
+SUBSCRIPTION_KEY = "io.modelcontextprotocol/subscriptionId"
 NUMBERS = itertools.count(1)  # the server's ids of our requests, and its progress tokens
 
 
@@ -64,4 +65,7 @@ class Call:
         self.stop_waiting()
         if self.session.calls.get(self.id) is self:
             del self.session.calls[self.id]
+        if self.method == "subscriptions/listen" and isinstance(message.get("result"), dict):
+            meta = {SUBSCRIPTION_KEY: self.id}
+            message |= {"result": message["result"] | {"_meta": meta}}
         self.outlet.answer(self, message | {"id": self.id})

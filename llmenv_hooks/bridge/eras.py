@@ -113,7 +113,7 @@ class Eras:
             self.modern.child.start()
         elif error and error["code"] in SERVER_CODES:
             self._decided(message)
-        elif error or "supportedVersions" not in message["result"]:
+        elif error or not isinstance(message["result"], dict):
             self._has_none = True
             self._decided()
         else:
@@ -127,9 +127,13 @@ class Eras:
         """Do nothing: no agent cancels the probe."""
 
     def _no_answer(self, probe: Call) -> None:
-        if probe is self._probe and self.first.is_up:
+        if probe is not self._probe:
+            return
+        if self.first.is_up:
             self.first.cancel(probe, "no answer")
             self._decided(_fallback())
+        else:
+            asyncio.get_running_loop().call_later(PROBE_S, self._no_answer, probe)
 
     def _decided(self, answer: Message | None = None) -> None:
         """Pass on what waited for this; *answer*: the bridge answers it so."""

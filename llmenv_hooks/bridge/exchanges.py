@@ -61,7 +61,7 @@ class Shop:
     def __init__(self, hub: Hub, schemas: Schemas) -> None:
         self.hub = hub
         self.schemas = schemas
-        self.sessions = Sessions()
+        self.sessions = Sessions(hub.end)
 
 
 class Exchange:

@@ -15,7 +15,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from llmenv_hooks.bridge.asks import Asks
-from llmenv_hooks.bridge.calls import Call
+from llmenv_hooks.bridge.calls import SUBSCRIPTION_KEY, Call
 from llmenv_hooks.bridge.eras import Eras
 from llmenv_hooks.bridge.messages import (
     Message,
@@ -32,8 +32,6 @@ if TYPE_CHECKING:
 
     from llmenv_hooks.bridge.logs import Log
     from llmenv_hooks.bridge.servers import Server
-
-SUBSCRIPTION_KEY = "io.modelcontextprotocol/subscriptionId"
 
 
 def is_modern(message: Message) -> bool:
