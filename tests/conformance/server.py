@@ -27,6 +27,7 @@ from mcp.types import (
     EmptyResult,
     ImageContent,
     PromptReference,
+    RequestParams,
     ResourceTemplateReference,
     SamplingMessage,
     SetLevelRequestParams,
@@ -40,7 +41,10 @@ from pydantic import BaseModel, Field
 if TYPE_CHECKING:
     from mcp.server import ServerRequestContext
 
-PNG = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mP8z8DwHwAFBQIAX8jx0gAAAABJRU5ErkJggg=="
+PNG = (
+    "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mP8"
+    "z8DwHwAFBQIAX8jx0gAAAABJRU5ErkJggg=="
+)
 WAV = "UklGRiYAAABXQVZFZm10IBAAAAABAAEAQB8AAAB9AAACABAAZGF0YQIAAAA="
 PAUSE_S = 0.05  # between two notifications, so that they are seen to come one by one
 
@@ -226,7 +230,7 @@ async def test_elicitation(message: str, ctx: Context) -> str:
     return f"User response: {await elicit(ctx, message, Response)}"
 
 
-def one_of(*values: str, **more: object) -> Any:
+def one_of(*values: str, **more: Any) -> Any:
     """Return a field for one of *values*."""
     return Field(json_schema_extra={"enum": list(values), **more})
 
@@ -254,7 +258,7 @@ async def test_elicitation_sep1034_defaults(ctx: Context) -> str:
 
 LEVELS = titled("oneOf", low="Low Priority", medium="Medium Priority", high="High Priority")
 TOPICS = titled("anyOf", feature="New Feature", bug="Bug Fix", docs="Documentation")
-MODES = {"type": "string", "enum": ["read", "write", "execute"]}
+MODES: Any = {"type": "string", "enum": ["read", "write", "execute"]}
 
 
 class Enums(BaseModel):
@@ -349,7 +353,7 @@ def test_prompt_with_image() -> list[UserMessage]:
 # --- the rest -------------------------------------------------------------------------------------
 
 
-@server.completion()
+@server.completion()  # type: ignore[no-untyped-call, untyped-decorator]
 async def complete(
     ref: PromptReference | ResourceTemplateReference,
     argument: CompletionArgument,
@@ -364,11 +368,12 @@ async def agree(ctx: ServerRequestContext, params: object) -> EmptyResult:
     return EmptyResult()
 
 
-for method, params in {
+HANDLED: dict[str, type[RequestParams]] = {
     "logging/setLevel": SetLevelRequestParams,
     "resources/subscribe": SubscribeRequestParams,
     "resources/unsubscribe": UnsubscribeRequestParams,
-}.items():
+}
+for method, params in HANDLED.items():
     # The SDK's MCPServer has no handlers for these, and no way to add one but this.
     server._lowlevel_server.add_request_handler(method, params, agree)
 

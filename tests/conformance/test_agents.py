@@ -1,0 +1,58 @@
+"""The clients of the official SDKs, ten at once, one of them asked in the middle of its call."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+from conformance.suite import MODULES, NODE, SUITE_S, bridged
+from daemons import missing
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+HERE = Path(__file__).parent
+OLD_PYTHON = Path(sys.prefix) / "proxy" / "bin" / "python"  # mcp-proxy's, which has the 1.x line
+PYTHON = [str(HERE / "agents.py")]
+NODEJS = [str(NODE), str(HERE / "agents.mjs"), str(MODULES / "here")]
+
+SAID = {
+    "legacy": [
+        "LLM response: agent 0",
+        'User response: action=accept, content={"response":"agent 0"}',
+    ],
+    "auto": ["Model said: agent 0", "Hello, agent 0!"],
+}
+
+
+@pytest.mark.timeout(2 * SUITE_S)
+@pytest.mark.parametrize(
+    ("program", "mode"),
+    [
+        pytest.param([str(OLD_PYTHON), *PYTHON], "1.x", id="Python-1"),
+        pytest.param([sys.executable, *PYTHON], "legacy", id="Python-2-sessions"),
+        pytest.param([sys.executable, *PYTHON], "auto", id="Python-2"),
+        pytest.param(NODEJS, "1.x", id="TypeScript-1"),
+        pytest.param(NODEJS, "legacy", id="TypeScript-2-sessions"),
+        pytest.param(NODEJS, "auto", id="TypeScript-2"),
+    ],
+)
+def test_one_is_asked_while_the_others_call(
+    tmp_path: Path, program: Sequence[str], mode: str
+) -> None:
+    if not Path(program[0]).exists():
+        missing(f"{program[0]} is not installed: `make tools` does it")
+    with bridged(tmp_path) as port:
+        url = f"http://127.0.0.1:{port}/mcp"
+        done = subprocess.run(
+            [*program, url, mode], capture_output=True, text=True, timeout=SUITE_S, check=False
+        )
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    assert found["said"] == SAID["auto" if mode == "auto" else "legacy"]
+    assert found["asked"] == [0, 0], "another was asked"
+    assert found["wrong"] == []
