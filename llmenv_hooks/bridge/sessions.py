@@ -26,6 +26,8 @@ VERSION_KEY = "io.modelcontextprotocol/protocolVersion"
 CAPABILITIES = {"s": "sampling", "e": "elicitation", "u": "elicitation by URL", "r": "roots"}
 SESSION_ID = re.compile(rf"llmenv-({'|'.join(REVISIONS)})-([a-z]*)-[0-9a-f]{{16}}")
 
+MOST_UNREAD_BYTES = 8 << 20  # of what one agent has not read yet; then its connection ends
+
 LEVELS = ("debug", "info", "notice", "warning", "error", "critical", "alert", "emergency")
 
 

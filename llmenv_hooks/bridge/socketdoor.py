@@ -24,7 +24,7 @@ from llmenv_hooks.bridge.messages import (
     result,
 )
 from llmenv_hooks.bridge.peers import unix_peer_uid
-from llmenv_hooks.bridge.sessions import Session
+from llmenv_hooks.bridge.sessions import MOST_UNREAD_BYTES, Session
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -34,9 +34,8 @@ if TYPE_CHECKING:
     from llmenv_hooks.bridge.hub import Hub
     from llmenv_hooks.bridge.refusals import Tally
 
-MOST_UNREAD_BYTES = 8 << 20  # of what one agent has not read yet
 TOO_LONG = f"a message of more than {MOST_BODY_BYTES} bytes"
-STATUS = "llmenv/status"
+STATUS_METHOD = "llmenv/status"
 
 
 def listen(path: str) -> socket.socket:
@@ -163,7 +162,7 @@ class Wire(asyncio.Protocol):
             return
         try:
             message = decode(line)
-            if message.get("method") == STATUS and "id" in message:
+            if message.get("method") == STATUS_METHOD and "id" in message:
                 self.send(result(message["id"], self._door.status()))
                 return
             if not self.is_agent:
