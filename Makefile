@@ -14,7 +14,7 @@ HOOK := tests/hooks
 help:           ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' Makefile | expand -t 8
 
-run: setup      ## start a real memory server behind mcp-proxy, call it, print the rc line
+run: .venv/ready ## start a real memory server, call it, kill it, see it come back
 	$(BIN)/python examples/demo.py
 
 test: tools ## check types and style, then run all tests
@@ -28,7 +28,7 @@ test: tools ## check types and style, then run all tests
 bench: tools ## what the hook costs, beside nothing, direnv, zoxide and mise (4 minutes)
 	PYTHONPATH=tests $(BIN)/python bench/bench.py
 
-conformance: tools ## ask the official suite: the server alone, behind the bridge, behind mcp-proxy (5 minutes)
+conformance: tools ## ask the official suite, directly, behind the bridge and behind mcp-proxy (3 minutes)
 	PYTHONPATH=tests $(BIN)/python tests/conformance/table.py
 
 chaos: tools ## break the helper, kill and fail it at every one system call, and more (25 minutes)
@@ -71,8 +71,8 @@ tools: setup
 	elif npm install --silent --no-save --prefix .venv @jdxcode/mise; then \
 	    ln -s ../node_modules/.bin/mise $(BIN)/mise; \
 	else echo 'mise is not installed: npm could not do it' >&2; [ "$$CI" != true ]; fi
-	@if [ ! -e .venv/conformance/ready ] && ! $(MAKE) --silent .venv/conformance/ready; then \
-	    echo 'no conformance suite: npm could not install it' >&2; [ "$$CI" != true ]; fi
+	@$(MAKE) --silent .venv/conformance/ready || \
+	    { echo 'no conformance suite: npm could not install it' >&2; [ "$$CI" != true ]; }
 
 clean:          ## remove what the other targets made
 	rm -rf .venv dist .mypy_cache .pytest_cache .ruff_cache .hypothesis

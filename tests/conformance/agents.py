@@ -18,7 +18,9 @@ from mcp.client.streamable_http import streamable_http_client
 
 AGENTS = 10
 DEADLINE_S = 120
-ASKING = {  # in the era of sessions, and in that of requests which stand alone
+ASKING: dict[
+    str, list[tuple[str, dict[str, Any]]]
+] = {  # in the era of sessions, and in that of requests which stand alone
     "legacy": [("test_sampling", {"prompt": "who?"}), ("test_elicitation", {"message": "who?"})],
     "modern": [
         ("test_input_required_result_sampling", {}),
