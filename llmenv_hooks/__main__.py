@@ -41,9 +41,9 @@ def _run() -> int:
     try:
         if len(sys.argv) == 3 and not sys.argv[2].startswith("-"):
             if sys.argv[1] == "hook":
-                from llmenv_hooks import render
+                from llmenv_hooks import hookcache
 
-                sys.stdout.buffer.write(render.cached_hook(sys.argv[2]))
+                sys.stdout.buffer.write(hookcache.cached_hook(sys.argv[2]))
                 return 0
             if sys.argv[1] == "connect":
                 from llmenv_hooks.helper.connector import connect

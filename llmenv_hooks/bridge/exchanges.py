@@ -44,7 +44,7 @@ KEEP_ALIVE_S = 15.0
 KEEP_ALIVE = b"e\r\n: keep-alive\n\n\r\n"
 
 # The status of an error of 2026-07-28; any other has 200.
-STATUS = {
+HTTP_STATUS = {
     PARSE_ERROR: 400,
     INVALID_REQUEST: 400,
     INVALID_PARAMS: 400,
@@ -145,6 +145,8 @@ class Exchange:
         try:
             if self._modern:
                 self._modern_post(message)
+            elif message.get("method") == "initialize":  # whatever session there was before
+                self._pass_on(message, Session())
             else:
                 self._pass_on(message, self._find_session(version or UNSAID))
         except NotAMessage as error:
@@ -231,7 +233,7 @@ class Exchange:
             return
         status = 200
         if self._modern and "error" in message:
-            status = STATUS.get(message["error"]["code"], 200)
+            status = HTTP_STATUS.get(message["error"]["code"], 200)
             if status == 404 and not self._shop.hub.eras.modern:
                 status = 400  # by which a client goes back to `initialize`
         headers = []
@@ -251,6 +253,12 @@ class Exchange:
             why = "the agent does not accept text/event-stream"
             refusal = failure(message["id"], INTERNAL_ERROR, why)
             self._shop.hub.receive(self.session, self, refusal)
+
+    def cancelled(self, call: Call) -> None:
+        """End the answer without one, as a stream in which nothing came."""
+        if not self.is_stream:
+            self._start_stream()
+        self.end_stream()
 
     def _remember(self, message: Message) -> str:
         assert self.session

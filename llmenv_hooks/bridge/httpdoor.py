@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 from llmenv_hooks.bridge.answers import CONTINUE, refusal
 from llmenv_hooks.bridge.exchanges import KEEP_ALIVE_S, Exchange, Shop
 from llmenv_hooks.bridge.http1 import Continue, Data, Reader
-from llmenv_hooks.bridge.peers import same_user
+from llmenv_hooks.bridge.messages import MOST_UNREAD_BYTES
+from llmenv_hooks.bridge.peers import is_over, same_user
 from llmenv_hooks.bridge.requests import Head, Malformed
 
 if TYPE_CHECKING:
@@ -24,7 +25,6 @@ MOST_CONNECTIONS = 600
 FIRST_S = 10.0  # for a connection to say something
 SECONDS = {"idle": float("inf"), "head": 10.0, "body": 30.0}
 LINGER_S = 2.0  # for a client to read why it was refused, while it still sends
-MOST_UNREAD_BYTES = 8 << 20  # of what one client has not read yet
 MOST_AHEAD_BYTES = 64 << 10  # of what one sends before it has its answer
 
 
@@ -98,8 +98,10 @@ class Connection(asyncio.Protocol):
     def connection_made(self, transport: Any) -> None:
         """See who is there, before anything is read."""
         self._transport = transport
-        if self._door.by_user and not same_user(transport.get_extra_info("socket")):
-            self._door.tally.count("user", "another user, or one that is gone")
+        sock = transport.get_extra_info("socket")
+        if self._door.by_user and not same_user(sock):
+            if not is_over(sock):
+                self._door.tally.count("user", "another user of this machine")
             transport.abort()
             return
         self._door.make_room()

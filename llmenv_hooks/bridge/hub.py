@@ -49,6 +49,9 @@ class Nobody:
     def send(self, message: Message) -> None:
         """Drop it."""
 
+    def cancelled(self, call: Call) -> None:
+        """Do nothing."""
+
 
 class Hub:
     """The agents of one service, and the server that they share.
@@ -113,6 +116,7 @@ class Hub:
             call = session.calls.get(wanted) if isinstance(wanted, str | int) else None
             if call and call.method != "initialize":
                 self.cancel(call, str(params.get("reason", "")))
+                call.outlet.cancelled(call)
         elif method == "notifications/progress":
             self._asks.progressed(session, message)
         # No other is passed on: `initialized` was said by the bridge, the roots of one agent are

@@ -53,7 +53,7 @@ class Ends(NamedTuple):
     addresses: bytes
 
 
-class Owner(NamedTuple):
+class SocketOwner(NamedTuple):
     """What the kernel says of one socket."""
 
     state: int
@@ -67,14 +67,14 @@ def same_user(sock: socket.socket) -> bool | None:
     False for root, too, and for a connection that is over.  None: the kernel will not say.  On
     None and False nothing may be read from *sock*.
     """
-    if sys.platform != "linux" or _shares_its_number():
+    if sys.platform != "linux" or _shares_our_number():
         return None
     try:
-        ends = _other_end(sock)
+        ends = other_end(sock)
     except OSError:
         return False  # it is over
     try:
-        owner = _owner(ends)
+        owner = owner_of(ends)
     except OSError:
         return None
     # Last: whatever was answered holds only for an end that has been there all the time.
@@ -85,6 +85,14 @@ def same_user(sock: socket.socket) -> bool | None:
         and owner.inode != 0
         and owner.uid == os.geteuid()
         and own_state == TCP_ESTABLISHED
+    )
+
+
+def is_over(sock: socket.socket) -> bool:
+    """True when the other end of *sock* has been closed: by who only looked whether we listen."""
+    return (
+        sys.platform == "linux"
+        and sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 1)[0] != TCP_ESTABLISHED
     )
 
 
@@ -115,7 +123,7 @@ def unix_peer_uid(sock: socket.socket) -> int:
 
 
 @functools.cache
-def _shares_its_number() -> bool:
+def _shares_our_number() -> bool:
     """True when a user namespace shows everybody whom it does not know under our own number."""
     try:
         with open("/proc/sys/kernel/overflowuid", "rb") as file:
@@ -127,7 +135,7 @@ def _shares_its_number() -> bool:
     return os.geteuid() == overflow and sum(known) < NO_COOKIE
 
 
-def _other_end(sock: socket.socket) -> Ends:
+def other_end(sock: socket.socket) -> Ends:
     """Return the addresses as the other end of *sock* has them.
 
     A dual-stack socket knows an IPv4 client by a mapped address, the kernel's table by the real
@@ -142,39 +150,47 @@ def _other_end(sock: socket.socket) -> Ends:
     return Ends(family, DIAG_PORTS.pack(port, own_port), addresses)
 
 
-def _owner(ends: Ends) -> Owner | None:
+def owner_of(ends: Ends) -> SocketOwner | None:
     """Ask for the owner of the one socket with these *ends*; None: there is none.
 
     Raises:
         OSError: the kernel will not say.
     """
     try:
-        return _kernel().owner(ends)
+        return KERNEL.owner(ends)
     except OSError:
-        _kernel.cache_clear()
-    return _kernel().owner(ends)
+        KERNEL.close()
+    return KERNEL.owner(ends)
 
 
-class _Kernel:
-    """The netlink socket by which we ask; the kernel has answered when `send` returns."""
+class Kernel:
+    """A netlink socket by which we ask, opened at the first question."""
 
     def __init__(self) -> None:
-        kind = socket.SOCK_RAW | socket.SOCK_CLOEXEC | socket.SOCK_NONBLOCK
-        self._socket = socket.socket(socket.AF_NETLINK, kind, SOCK_DIAG_PROTOCOL)
-        self._socket.connect((0, 0))  # so that nobody but the kernel can answer
+        self.socket: socket.socket | None = None
         self._sequence = 0
 
-    def owner(self, ends: Ends) -> Owner | None:
-        """See `_owner`."""
+    def close(self) -> None:
+        """Close the socket; the next question opens another."""
+        if self.socket:
+            self.socket.close()
+        self.socket = None
+
+    def owner(self, ends: Ends) -> SocketOwner | None:
+        """See `owner_of`; an error may be the socket's alone."""
+        if self.socket is None:
+            kind = socket.SOCK_RAW | socket.SOCK_CLOEXEC | socket.SOCK_NONBLOCK
+            self.socket = socket.socket(socket.AF_NETLINK, kind, SOCK_DIAG_PROTOCOL)
+            self.socket.connect((0, 0))  # so that nobody but the kernel can answer
         self._sequence = (self._sequence + 1) & 0x7FFFFFFF
         asked = DIAG_REQUEST.pack(ends.family, socket.IPPROTO_TCP, 0, 0, 0xFFFFFFFF)
         asked += ends.ports + ends.addresses + DIAG_COOKIE.pack(0, NO_COOKIE, NO_COOKIE)
         size = NETLINK_HEADER.size + len(asked)
         header = (size, SOCK_DIAG_BY_FAMILY, NLM_F_REQUEST, self._sequence, 0)
-        self._socket.send(NETLINK_HEADER.pack(*header) + asked)
+        self.socket.send(NETLINK_HEADER.pack(*header) + asked)
         sequence = None
-        while sequence != self._sequence:
-            answer = self._socket.recv(8192)
+        while sequence != self._sequence:  # the kernel has answered when `send` returns
+            answer = self.socket.recv(8192)
             _, kind, _, sequence, _ = NETLINK_HEADER.unpack_from(answer)
         body = answer[NETLINK_HEADER.size :]
         if kind == NLMSG_ERROR:
@@ -188,9 +204,7 @@ class _Kernel:
         # For want of this socket the kernel may show one that listens at its address.
         if (family, body[4:8], body[8:40]) != ends:
             return None
-        return Owner(state, *DIAG_OWNER.unpack_from(body, 64))
+        return SocketOwner(state, *DIAG_OWNER.unpack_from(body, 64))
 
 
-@functools.cache
-def _kernel() -> _Kernel:
-    return _Kernel()
+KERNEL = Kernel()

@@ -83,3 +83,6 @@ class _Listing:
 
     def send(self, message: Message) -> None:
         """Drop what comes with a listing."""
+
+    def cancelled(self, call: Call) -> None:
+        """Do nothing: no agent cancels a listing."""

@@ -95,7 +95,7 @@ class Call:
         self.outlet.answer(self, message | {"id": self.id})
 
 
-class Hub(Protocol):
+class ServerOwner(Protocol):
     """Who hears of the server."""
 
     def came_up(self, server: Server) -> None:
@@ -121,7 +121,13 @@ class Server:
     """
 
     def __init__(
-        self, command: Sequence[str], hub: Hub, log: Log, start_timeout: float, *, modern: bool
+        self,
+        command: Sequence[str],
+        hub: ServerOwner,
+        log: Log,
+        start_timeout: float,
+        *,
+        modern: bool,
     ) -> None:
         """Keep *command* running; *modern* says in which era it is greeted."""
         self.child = Child(command, self, log, start_timeout)
@@ -213,6 +219,7 @@ class Server:
     def died(self, reason: str) -> None:
         """Answer what the dead process had begun to read; the rest waits for the next one."""
         self._up = False
+        self._hub.went_down(self)
         unsent = []
         for call in self.calls.values():
             if call.outgoing.begun:
@@ -221,7 +228,6 @@ class Server:
                 unsent.append(call)
         self.calls.clear()
         self._waiting.extendleft(reversed(unsent))
-        self._hub.went_down(self)
         if self.child.state == "failing":
             self.refuse_all(failure(None, SERVER_DOWN, f"the server does not run: {reason}"))
 

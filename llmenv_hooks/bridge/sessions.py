@@ -36,6 +36,9 @@ class Outlet(Protocol):
     def send(self, message: Message) -> None:
         """Pass on a notification, or what the server asks of the agent."""
 
+    def cancelled(self, call: Call) -> None:
+        """Take it that the agent itself wants no answer to *call* any longer."""
+
 
 class Session:
     """One agent.

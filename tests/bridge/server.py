@@ -85,7 +85,7 @@ def call(number: object, params: dict) -> None:
         mine = f"ask-{number}"
         ANSWERS[mine] = queue.Queue()
         send({"id": mine, "method": method, "params": args.get("params", {})})
-        answer = ANSWERS.pop(mine).get()
+        answer = ANSWERS[mine].get()
     end = time.monotonic() + args.get("seconds", 0)
     while time.monotonic() < end:
         if number in CANCELLED:
