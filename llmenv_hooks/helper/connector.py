@@ -7,8 +7,10 @@ since nobody knows whether it was done.
 
 from __future__ import annotations
 
+import os
 import select
 import signal
+import sys
 import time
 
 from llmenv_hooks.helper.agentpipe import STDIN, STDOUT, AgentPipe
@@ -28,19 +30,40 @@ from llmenv_hooks.helper.reaching import Reach, Start
 from llmenv_hooks.helper.webwire import WebWire
 from llmenv_hooks.helper.wires import Ended, Item, SocketWire, Wire
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import NoReturn
+
 LAST_CALLS_S = 2.0  # for what is under way once the agent will say no more
 RESTART_S = 5.0  # how long after a service went it may be stopped only to be started again
 SHORT_LIFE_S = 1.0  # a wire that ends sooner is replaced when something is to be sent, not before
 MOST_LOSSES = 3  # wires in a row that ended before they brought an answer
+AS_A_MODULE = (
+    "import sys; where, name = sys.argv[1:3]; del sys.argv[1:3];"
+    " sys.path.append(where); sys.exit(__import__(name).main())"
+)
 OWN_ID = "llmenv-connect"  # of the `initialize` that is repeated
 
 
 def connect(name: str) -> int:
     """Be the stdio MCP server that is the service *name*, until the agent ends; return 0."""
+    if __name__ == "__main__":
+        _become_a_module(name)
     # Whoever started us may ignore it, and then no child of ours could be waited for.
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     Connector(name).run()
     return 0
+
+
+def _become_a_module(name: str) -> NoReturn:
+    """Run this file, which was run as a script, anew as a module.
+
+    Python keeps no bytecode of a script, and to compile it takes as much memory again as all else:
+    for as long as the agent lives, and once for each agent.
+    """
+    directory, file = os.path.split(os.path.abspath(__file__))
+    words = [directory, file.removesuffix(".py"), "--connect", name]
+    os.execv(sys.executable, [sys.executable, "-I", "-S", "-c", AS_A_MODULE, *words])
 
 
 class Connector:
