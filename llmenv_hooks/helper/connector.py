@@ -38,7 +38,7 @@ LAST_CALLS_S = 2.0  # for what is under way once the agent will say no more
 RESTART_S = 5.0  # how long after a service went it may be stopped only to be started again
 SHORT_LIFE_S = 1.0  # a wire that ends sooner is replaced after a pause, unless something waits
 MOST_LOSSES = 3  # short lives in a row without an answer, before what waits is given up
-LONGEST_PAUSE_S = 64.0
+MOST_PAUSE_S = 64.0
 AS_A_MODULE = (
     "import sys; where, name = sys.argv[1:3]; del sys.argv[1:3];"
     " sys.path.append(where); sys.exit(__import__(name).main())"
@@ -241,7 +241,7 @@ class Connector:
         if self._queue and self._losses >= MOST_LOSSES:
             self._losses = 0
             self._fail_queue(f"{self._name}: {end.why}, {MOST_LOSSES} times in a row")
-        pause = min(LONGEST_PAUSE_S, 2.0 ** (self._losses - 1)) if is_short else 0.0
+        pause = min(MOST_PAUSE_S, 2.0 ** (self._losses - 1)) if is_short else 0.0
         self._next_start = now if self._queue else now + pause
 
     # --- its start ---------------------------------------------------------------------------

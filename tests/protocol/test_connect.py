@@ -102,10 +102,12 @@ def test_bridge_comes_back_for_a_silent_agent(world: World) -> None:
     add_memory(world)
     agent = Agent(world)
     agent.initialize()
-    for _ in range(3):
-        pid = memory_pid(world)
-        kill(pid)
-        wait_until(lambda pid=pid: bridge_is_another(world, pid))
+    first = memory_pid(world)
+    kill(first)
+    wait_until(lambda: bridge_is_another(world, first))
+    second = memory_pid(world)
+    kill(second)
+    wait_until(lambda: bridge_is_another(world, second))
 
 
 def test_bridge_killed_in_a_call(world: World) -> None:
