@@ -148,11 +148,12 @@ def test_our_own_connection_is_ours(bind: str, dualstack: bool, host: str) -> No
 @pytest.mark.parametrize(("bind", "dualstack", "host"), WAYS)
 def test_another_users_is_not(bind: str, dualstack: bool, host: str) -> None:
     server = Server(bind, dualstack)
-    stranger = Stranger(server, host)
-    with server.listener, stranger.process:
-        stranger.ask("open")
-        assert server.answer() is None
-        stranger.process.kill()
+    with server.listener:
+        stranger = Stranger(server, host)
+        with stranger.process:
+            stranger.ask("open")
+            assert server.answer() is None
+            stranger.process.kill()
 
 
 SERVER = """
@@ -187,6 +188,7 @@ def test_root_is_no_exception() -> None:
 
 
 def test_in_a_user_namespace_outsiders_are_strangers(world: World) -> None:
+    need_root()
     prefix = world.unshare()
 
     def outsider(port: int) -> subprocess.Popen[bytes]:
