@@ -148,7 +148,9 @@ class Arguments:
             if not config.here:
                 raise Problem(config.not_here)
             return [known[named]]
-        base = known.get(named or DEFAULT_NAME) or Service(named or DEFAULT_NAME)
+        base = known.get(named or DEFAULT_NAME)
+        if base is None or base.url:
+            base = Service(named or DEFAULT_NAME)
         bridge = NO_BRIDGE if "--no-bridge" in self.switches else base.bridge
         bind = self.values.get("--bind", base.bind)
         return [base.but(command=self.command or base.command, bind=bind, bridge=bridge)]

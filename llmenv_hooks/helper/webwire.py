@@ -184,8 +184,11 @@ class WebWire(Wire):
         result, error = message.get("result"), message.get("error")
         if item.method == "initialize" and isinstance(result, dict):
             self._version = str(result.get("protocolVersion"))
-        if isinstance(error, dict) and self._is_proxied:
-            self.is_doubtful = error.get("code") not in (METHOD_NOT_FOUND, INVALID_PARAMS)
+        failed = isinstance(result, dict) and result.get("isError") is True
+        if isinstance(error, dict):
+            failed = error.get("code") not in (METHOD_NOT_FOUND, INVALID_PARAMS)
+        # mcp-proxy answers so to a call for a server that is gone, as it does to one that failed.
+        self.is_doubtful = failed and self._is_proxied
 
     def _refused(self, item: Item, response: http.client.HTTPResponse) -> None:
         """Pass on why the server does not take *item*."""
