@@ -33,8 +33,8 @@ or `NAME not-running`.
     --stop           end it instead, and leave it stopped
     --json           a JSON object a line instead of words
     --quiet          nothing on stdout
-    --connect NAME   be the stdio MCP server that is the service NAME, for an agent:
-                     start it if it is down, and outlive it
+    --connect NAME   be the stdio MCP server of the service NAME, for an agent:
+                     start it if it is down, bring it back when it dies
     --pack PATH      write this program to PATH, as one file, and its bridge
                      beside it
     --hook STATE CONFIG   as the prompt hook calls it: detached, silent, with

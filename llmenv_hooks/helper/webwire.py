@@ -196,7 +196,8 @@ class WebWire(Wire):
         try:
             message = decode(body)
         except NotAMessage:
-            said = printable(body.decode(errors="replace").strip(), 200)
+            is_text = (response.getheader("Content-Type") or "").startswith("text/plain")
+            said = printable(body.decode(errors="replace").strip(), 200) if is_text else ""
             status = f"HTTP {response.status} {printable(response.reason or '', 80)}"
             why = f"{printable(self._url)}: {status}{': ' * bool(said)}{said}"
             self._fail(item, SERVER_DOWN, why)

@@ -13,7 +13,7 @@ import termios
 from typing import TYPE_CHECKING
 
 import pytest
-from bridge.bridges import MODERN, envelope
+from bridges import MODERN, envelope
 from daemons import DEADLINE_S, World, alive, kill, wait_until
 from stdio_agent import Agent, add_memory, came, memory_pid, new_bind
 

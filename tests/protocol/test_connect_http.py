@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from bridge.bridges import MODERN, envelope
+from bridges import MODERN, envelope
 from daemons import World, kill, missing, processes_with, wait_until
 from mcp_site import Message, Site
-from stdio_agent import Agent, add_memory, memory_pid
+from stdio_agent import Agent, add_memory, came, memory_pid
 
 from llmenv_hooks.helper.ports import probe
 
@@ -209,6 +209,20 @@ def test_service_of_another_host(world: World, site: Site) -> None:
     agent = Agent(world)
     assert agent.initialize()["result"]["serverInfo"]["name"] == "site"
     assert site.came("initialize")[0]["path"] == "/mcp"
+
+
+def test_socket_of_another_host_that_a_tunnel_brings_here(world: World, tmp_path: Path) -> None:
+    """As by ssh -L; here the two are in one file system, and a link is enough."""
+    with World(tmp_path / "nas") as nas:
+        notes = add_memory(nas)
+        assert nas.run(nas.bare()).returncode == 0
+        config = nas.config.read_text()
+        world.config.write_text(f'server_host = "nas.example.com"\n{config}')
+        world.state.mkdir(mode=0o700, parents=True)
+        (world.state / "memory.sock").symlink_to(nas.state / "memory.sock")
+        assert Agent(world).tool(echo="far")["echo"] == "far"
+        assert came(notes, "tools/call")
+        assert not (world.state / "memory.pid").exists()
 
 
 def test_nothing_of_it_is_started_or_stopped(world: World, site: Site) -> None:
