@@ -146,10 +146,7 @@ class Connector:
         elif item.method == "notifications/initialized":
             self._greeting = item
         elif not item.method:
-            number = item.message.get("id")
-            if number not in self._asked:
-                return  # who asked it is dead, and the next one may count from the start
-            self._asked.discard(number)
+            self._asked.discard(item.message.get("id"))
         self._queue.append(item)
 
     def _answer(self, message: dict[str, object]) -> None:

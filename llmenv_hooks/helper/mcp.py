@@ -9,6 +9,7 @@ from llmenv_hooks.helper.version import __version__
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import http.client
+    import ssl
     from collections.abc import Iterator
     from typing import Any
 
@@ -109,8 +110,12 @@ def call_mcp(
         raise (ValueError if response.status < 400 else Refused)(status) from None
 
 
-def http_connection(url: str, timeout: float) -> tuple[http.client.HTTPConnection, str]:
+def http_connection(
+    url: str, timeout: float, tls: ssl.SSLContext | None = None
+) -> tuple[http.client.HTTPConnection, str]:
     """Return a connection to *url*, which connects at the first request, and what to ask there.
+
+    Without *tls*, each to an https URL reads all certificate authorities of the system.
 
     Raises:
         ValueError: it is no URL.
@@ -119,9 +124,11 @@ def http_connection(url: str, timeout: float) -> tuple[http.client.HTTPConnectio
     from urllib.parse import urlsplit
 
     parts = urlsplit(url)
-    kind = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
+    host, port = parts.hostname or "", parts.port
     path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
-    return kind(parts.hostname or "", parts.port, timeout=timeout), path
+    if parts.scheme == "https":
+        return http.client.HTTPSConnection(host, port, timeout=timeout, context=tls), path
+    return http.client.HTTPConnection(host, port, timeout=timeout), path
 
 
 def events(response: http.client.HTTPResponse) -> Iterator[bytes]:
