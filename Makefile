@@ -9,12 +9,12 @@ SUITE := node@22 @modelcontextprotocol/conformance@0.2.0-alpha.12 \
 # The tests of the hook, which are also run without /proc, and as in bash 3.2.
 HOOK := tests/hooks
 
-.PHONY: help run test bench chaos conformance setup tools clean
+.PHONY: help run test bench chaos conformance docs llmenv-ensure.py setup tools clean
 
 help:           ## list the targets
-	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' Makefile | expand -t 8
+	@sed -n 's/^\([a-z.-]*\):.*## /\1\t/p' Makefile | expand -t 18
 
-run: .venv/ready ## start a real memory server, call it, kill it, see it come back
+run: .venv/ready ## start a real memory server by the hook, show who is refused, print the rc line
 	$(BIN)/python examples/demo.py
 
 test: tools ## check types and style, then run all tests
@@ -34,6 +34,12 @@ conformance: tools ## ask the official suite, directly, behind the bridge and be
 chaos: tools ## break the helper, kill and fail it at every one system call, and more (25 minutes)
 	PYTHONPATH=tests $(BIN)/python chaos/mutants.py
 	PYTHONPATH=tests $(BIN)/python chaos/chaos.py
+
+docs: setup     ## write the documents' tables anew
+	$(BIN)/python docs/generate.py
+
+llmenv-ensure.py: setup ## write the helper as one file, and llmenv-bridge.py beside it
+	$(BIN)/llmenv-ensure --pack $@
 
 setup: .venv/ready .venv/proxy/ready
 
@@ -75,4 +81,4 @@ tools: setup
 	    { echo 'no conformance suite: npm could not install it' >&2; [ "$$CI" != true ]; }
 
 clean:          ## remove what the other targets made
-	rm -rf .venv dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf .venv dist llmenv-ensure.py llmenv-bridge.py .demo .mypy_cache .pytest_cache .ruff_cache .hypothesis
