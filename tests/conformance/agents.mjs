@@ -1,10 +1,10 @@
-// Ten agents on the official TypeScript SDK: `node agents.mjs MODULES URL MODE`, see agents.py.
+// Ten agents on the official TypeScript SDK: `node agents.mjs MODULES TARGET MODE`, see agents.py.
 //
 // MODULES is a file in the directory whose node_modules has both lines of the SDK.
 
 import { createRequire } from "node:module";
 
-const [modules, url, mode] = process.argv.slice(2);
+const [modules, target, mode] = process.argv.slice(2);
 const require = createRequire(modules);
 const AGENTS = 10;
 const ASKING = {
@@ -45,6 +45,13 @@ async function elicit(number, request) {
   return { action: "accept", content };
 }
 
+/** Return the transport that TARGET means, of the modules that have the SDK's classes. */
+function transport(http, stdio) {
+  if (target.startsWith("http://")) return new http.StreamableHTTPClientTransport(new URL(target));
+  const [command, ...args] = target.split(" ");
+  return new stdio.StdioClientTransport({ command, args, env: process.env });
+}
+
 async function connect(number) {
   const capabilities = { sampling: {}, elicitation: {} };
   const info = { name: "agents", version: "1" };
@@ -55,14 +62,14 @@ async function connect(number) {
     const client = new Client(info, { capabilities });
     client.setRequestHandler(types.CreateMessageRequestSchema, () => sample(number));
     client.setRequestHandler(types.ElicitRequestSchema, (request) => elicit(number, request));
-    await client.connect(new http.StreamableHTTPClientTransport(new URL(url)));
+    await client.connect(transport(http, require("@modelcontextprotocol/sdk/client/stdio.js")));
     return client;
   }
-  const { Client, StreamableHTTPClientTransport } = require("@modelcontextprotocol/client");
-  const client = new Client(info, { capabilities, versionNegotiation: { mode } });
+  const sdk = require("@modelcontextprotocol/client");
+  const client = new sdk.Client(info, { capabilities, versionNegotiation: { mode } });
   client.setRequestHandler("sampling/createMessage", () => sample(number));
   client.setRequestHandler("elicitation/create", (request) => elicit(number, request));
-  await client.connect(new StreamableHTTPClientTransport(new URL(url)));
+  await client.connect(transport(sdk, require("@modelcontextprotocol/client/stdio")));
   return client;
 }
 

@@ -1,4 +1,6 @@
-"""Ten agents on the official Python SDK, 1.x or 2.x: `python agents.py URL MODE`.
+"""Ten agents on the official Python SDK, 1.x or 2.x: `python agents.py TARGET MODE`.
+
+TARGET is a URL, or the command of a stdio server, which each of them runs for itself.
 
 The first is asked, by its model and by its user, in the middle of a call; it answers only once each
 of the others has had two more answers.  MODE is one of the 2.x line's `Client`; "1.x" is that line.
@@ -9,11 +11,14 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
+import shlex
 import sys
 from contextlib import AsyncExitStack
 from typing import Any
 
-from mcp import ClientSession, types
+from mcp import ClientSession, StdioServerParameters, types
+from mcp.client.stdio import stdio_client
 from mcp.client.streamable_http import streamable_http_client
 
 AGENTS = 10
@@ -38,8 +43,11 @@ class Agents:
         wrong: answers that were not for who got them.
     """
 
-    def __init__(self, url: str, mode: str) -> None:
-        self.url = url
+    def __init__(self, target: str, mode: str) -> None:
+        self.target: Any = target
+        if not target.startswith("http://"):
+            command, *args = shlex.split(target)
+            self.target = StdioServerParameters(command=command, args=args, env=dict(os.environ))
         self.mode = mode
         self.counts = [0] * AGENTS
         self.asked: list[int] = []
@@ -75,8 +83,13 @@ class Agents:
         if self.mode != "1.x":
             from mcp import Client
 
-            return await stack.enter_async_context(Client(self.url, mode=self.mode, **callbacks))
-        streams: Any = await stack.enter_async_context(streamable_http_client(self.url))
+            return await stack.enter_async_context(Client(self.target, mode=self.mode, **callbacks))
+        transport: Any = (
+            streamable_http_client(self.target)
+            if isinstance(self.target, str)
+            else stdio_client(self.target)
+        )
+        streams = await stack.enter_async_context(transport)
         session = await stack.enter_async_context(ClientSession(*streams[:2], **callbacks))
         await session.initialize()
         return session
@@ -103,9 +116,9 @@ def text_of(answer: Any) -> str:
     return str(answer.content[0].text)
 
 
-async def main(url: str, mode: str) -> None:
+async def main(target: str, mode: str) -> None:
     """Print what came of it."""
-    agents = Agents(url, mode)
+    agents = Agents(target, mode)
     said = await asyncio.wait_for(agents.run(), DEADLINE_S)
     print(json.dumps({"said": said, "asked": agents.asked, "wrong": agents.wrong}))
 

@@ -52,7 +52,7 @@ def ask_suite(port: int, revision: str, directory: Path) -> Verdict:
     done = subprocess.run(argv, capture_output=True, text=True, timeout=SUITE_S, check=False)
     verdict = Verdict([], [])
     for path in sorted(directory.glob("*/checks.json")):
-        scenario = path.parent.name.removeprefix("server-").partition("-20")[0]
+        scenario = re.sub(r"^server-(.+)-\d{4}-\d\d-\d\dT.*", r"\1", path.parent.name)
         for check in json.loads(path.read_text()):
             name = f"{scenario}: {check['id']}"
             if check["status"] == "SUCCESS":

@@ -9,11 +9,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from conformance.suite import MODULES, NODE, SUITE_S, bridged
+from conformance.suite import MODULES, NODE, SERVER, SUITE_S, bridged
 from daemons import missing
+from packed import ENSURE
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from daemons import World
 
 HERE = Path(__file__).parent
 OLD_PYTHON = Path(sys.prefix) / "proxy" / "bin" / "python"  # mcp-proxy's, which has the 1.x line
@@ -29,8 +32,7 @@ SAID = {
 }
 
 
-@pytest.mark.timeout(2 * SUITE_S)
-@pytest.mark.parametrize(
+PROGRAMS = pytest.mark.parametrize(
     ("program", "mode"),
     [
         pytest.param([str(OLD_PYTHON), *PYTHON], "1.x", id="Python-1"),
@@ -41,16 +43,42 @@ SAID = {
         pytest.param(NODEJS, "auto", id="TypeScript-2"),
     ],
 )
+
+
+@pytest.mark.timeout(2 * SUITE_S)
+@PROGRAMS
 def test_one_is_asked_while_the_others_call(
     tmp_path: Path, program: Sequence[str], mode: str
 ) -> None:
+    with bridged(tmp_path) as port:
+        run(program, f"http://127.0.0.1:{port}/mcp", mode)
+
+
+@pytest.mark.timeout(2 * SUITE_S)
+@PROGRAMS
+def test_one_is_asked_by_connect_while_the_others_call(
+    world: World, program: Sequence[str], mode: str
+) -> None:
+    """The bridge's other door, and what an agent runs to come in by it."""
+    command = json.dumps(SERVER)
+    world.config.write_text(f'[services.all]\ncommand = {command}\nbind = "{world.bind}"\n')
+    run(program, f"{sys.executable} -I -S {ENSURE} --connect all", mode, world.env)
+
+
+def run(
+    program: Sequence[str], target: str, mode: str, environment: dict[str, str] | None = None
+) -> None:
+    """Run the agents, and see that each got what is its own."""
     if not Path(program[0]).exists():
         missing(f"{program[0]} is not installed: `make tools` does it")
-    with bridged(tmp_path) as port:
-        url = f"http://127.0.0.1:{port}/mcp"
-        done = subprocess.run(
-            [*program, url, mode], capture_output=True, text=True, timeout=SUITE_S, check=False
-        )
+    done = subprocess.run(
+        [*program, target, mode],
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=SUITE_S,
+        check=False,
+    )
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout)
     assert found["said"] == SAID["auto" if mode == "auto" else "legacy"]
