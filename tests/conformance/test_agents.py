@@ -9,9 +9,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from conformance.suite import MODULES, NODE, SERVER, SUITE_S, bridged
+from bridges import Bridge, Web, envelope, modern
+from conformance.suite import MODULES, NODE, SERVER, SUITE_S
 from daemons import missing
 from packed import ENSURE
+from stdio_agent import Agent
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -50,8 +52,10 @@ PROGRAMS = pytest.mark.parametrize(
 def test_one_is_asked_while_the_others_call(
     tmp_path: Path, program: Sequence[str], mode: str
 ) -> None:
-    with bridged(tmp_path) as port:
-        run(program, f"http://127.0.0.1:{port}/mcp", mode)
+    with Bridge(tmp_path, command=SERVER) as bridge, Web(bridge) as web:
+        web.http.timeout = SUITE_S
+        modern(web, "server/discover")  # SDKs give a server 10 s to start, in two eras one by one
+        run(program, f"http://127.0.0.1:{bridge.port}/mcp", mode)
 
 
 @pytest.mark.timeout(2 * SUITE_S)
@@ -62,6 +66,9 @@ def test_one_is_asked_by_connect_while_the_others_call(
     """The bridge's other door, and what an agent runs to come in by it."""
     command = json.dumps(SERVER)
     world.config.write_text(f'[services.all]\ncommand = {command}\nbind = "{world.bind}"\n')
+    agent = Agent(world, "all")
+    agent.call("server/discover", envelope())
+    agent.end()
     run(program, f"{sys.executable} -I -S {ENSURE} --connect all", mode, world.env)
 
 
