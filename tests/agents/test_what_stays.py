@@ -6,7 +6,6 @@ import re
 import tomllib
 from typing import TYPE_CHECKING
 
-import pytest
 from hypothesis import given, reject
 from hypothesis import strategies as st
 
@@ -21,9 +20,7 @@ URL = "http://127.0.0.1:7878/mcp"
 OTHER = "http://127.0.0.1:17001/mcp"
 
 # What a user may have between any two lines.
-ASIDES = st.lists(
-    st.sampled_from(["", "# c", "  # [a] \"'", "# url = 'x'", '# """']), max_size=3
-)
+ASIDES = st.lists(st.sampled_from(["", "# c", "  # [a] \"'", "# url = 'x'", '# """']), max_size=3)
 BEHIND = st.sampled_from(["", " # mine", "\t# ] = \"'", "  "])
 THEIRS = st.sampled_from(
     [
@@ -128,3 +125,43 @@ def test_json_with_another_url_is_else_the_same(texts: tuple[str, str]) -> None:
 def test_json_keeps_a_comment_in_what_would_go_with_its_braces() -> None:
     text = f'{{ "mcpServers": {{ "memory": {{ "url": "{URL}" /* mine */ }} }} }}\n'
     assert JSON.drop(text, ("mcpServers", "memory")) == '{ "mcpServers": { /* mine */ } }\n'
+
+
+YAML_ASIDES = st.lists(
+    st.sampled_from(["", "  # c: |", "    # url: 'x'", "# - name: y"]), max_size=3
+)
+
+
+@st.composite
+def yaml_texts(draw: st.DrawFn) -> tuple[str, str]:
+    """Draw a text with an entry of ours in it, and what is to be left."""
+    ours = ["  - name: memory # goes with it", "    type: streamable-http", f'    url: "{URL}"']
+    theirs = ["  - name: x # one", "    env:", "      A: |", "        # none", "    command: y"]
+    blocks = [ours, theirs] if draw(st.booleans()) else [theirs, ours]
+    before = after = "mcpServers: # those\n"
+    for block in blocks:
+        for line in block:
+            aside = "".join(f"{one}\n" for one in draw(YAML_ASIDES))
+            before += f"{aside}{line}\n"
+            after += aside + ("" if block is ours else f"{line}\n")
+    aside = "".join(f"{one}\n" for one in draw(YAML_ASIDES))
+    return before + aside, after + aside
+
+
+@given(yaml_texts())
+def test_yaml_without_ours_is_the_rest_to_the_byte(texts: tuple[str, str]) -> None:
+    before, after = texts
+    assert YAML.drop(before, ("memory",)) == after
+
+
+@given(yaml_texts())
+def test_yaml_with_another_url_is_else_the_same(texts: tuple[str, str]) -> None:
+    before, _ = texts
+    assert YAML.put(before, ("memory", "url"), OTHER) == before.replace(URL, OTHER)
+
+
+def test_a_comment_of_the_users_stays_in_codexs_file(home: Home) -> None:
+    text = f'[mcp_servers.memory]\nurl = "{URL}"\n# c\n[a]\n'
+    path = home.put("codex", text.encode())
+    home("codex", "remove")
+    assert path.read_text() == "# c\n[a]\n"
