@@ -1,7 +1,7 @@
 """Edits one table of a TOML text, statement by statement, and leaves the rest as it is.
 
-tomlkit reads the statements.  It does not edit the whole text: to it all that stands before the next
-header belongs to a table, the user's comments and empty lines too.
+To tomlkit all that stands before the next header belongs to a table, the user's comments and empty
+lines too, so it reads the statements here, and does not edit the whole text.
 """
 
 from __future__ import annotations

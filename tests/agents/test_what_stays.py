@@ -103,6 +103,8 @@ def json_texts(draw: st.DrawFn) -> tuple[str, str]:
     aboves, belows = ("".join(one + "\n" for one in draw(JSON_ASIDES)) for _ in range(2))
     above = '{\n  "mcpServers": {\n    "x": {}, // x\n' + aboves
     below = behind + "\n" + belows + '    "y": [],\n  }, // s\n}\n'
+    if not comments and behind and not above.rstrip().endswith('/* " */'):
+        return f"{above}    {shown}{below}", f"{above}    {below}"  # not into the comment above
     if not comments:
         return f"{above}    {shown}{below}", above.removesuffix("\n") + below
     broken = "\n    " if behind and comments.rpartition("\n")[2].strip().startswith("//") else ""
