@@ -5,7 +5,7 @@ BIN := .venv/bin
 # What the tests drive, besides bash: taken from the system where it can be.
 TOOLS := zsh fish strace shellcheck shfmt direnv zoxide tmux git npm
 # The tests of the hook, which are also run without /proc, and as in bash 3.2.
-HOOK := tests/test_hooks.py tests/test_sessions.py tests/test_neighbours.py
+HOOK := tests/hooks
 
 .PHONY: help run test bench chaos setup tools clean
 
@@ -24,10 +24,11 @@ test: tools ## check types and style, then run all tests
 	BASH_COMPAT=3.2 $(BIN)/pytest --numprocesses 4 -k 'not zsh and not fish' $(HOOK)
 
 bench: tools ## what the hook costs, beside nothing, direnv, zoxide and mise (4 minutes)
-	$(BIN)/python tests/bench.py
+	PYTHONPATH=tests $(BIN)/python bench/bench.py
 
-chaos: tools ## kill and fail llmenv-ensure at every one system call, and more (20 minutes)
-	$(BIN)/python tests/chaos.py
+chaos: tools ## break the helper, kill and fail it at every one system call, and more (25 minutes)
+	PYTHONPATH=tests $(BIN)/python chaos/mutants.py
+	PYTHONPATH=tests $(BIN)/python chaos/chaos.py
 
 setup: .venv/ready
 

@@ -22,13 +22,22 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import typer
 from mcp import ClientSession, McpError
 from mcp.client.streamable_http import streamable_http_client
 
-from llmenv_hooks import ensure
+from llmenv_hooks.helper.configfiles import load_config
+from llmenv_hooks.helper.errors import Problem, printable
+from llmenv_hooks.helper.places import config_path, state_dir
+from llmenv_hooks.helper.processes import _parents
+from llmenv_hooks.helper.protocol import ensure as ensure_
+from llmenv_hooks.helper.services import DEFAULT_BIND, Service, parse_bind
+from llmenv_hooks.helper.status import inspect
+
+if TYPE_CHECKING:
+    from llmenv_hooks.helper.configs import Config
 
 SERVER = Path(__file__).resolve().with_name("memory_server.py")
 BIN = Path(sys.executable).parent
@@ -45,12 +54,12 @@ def say(text: str) -> None:
 
 def fail(text: str) -> NoReturn:
     """Leave with one line."""
-    sys.exit(f"demo: {ensure.printable(text, 600)}")
+    sys.exit(f"demo: {printable(text, 600)}")
 
 
 def free_bind() -> str:
     """Return the default address, or one with a free port when somebody has that one."""
-    host, default = ensure.parse_bind(ensure.DEFAULT_BIND)
+    host, default = parse_bind(DEFAULT_BIND)
     for port in (default, 0):
         with socket.socket() as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -62,9 +71,9 @@ def free_bind() -> str:
     fail(f"no port is free on {host}")
 
 
-def provide_config() -> ensure.Config:
+def provide_config() -> Config:
     """Return the user's config; write one for the example server only where there is none."""
-    path = Path(ensure.config_path())
+    path = Path(config_path())
     if path.exists():
         say(f"left your config as it is: {path}")
     else:
@@ -76,9 +85,9 @@ def provide_config() -> ensure.Config:
                 f"# Written by {Path(__file__).resolve()}; config.toml beside that explains it.\n"
                 f'[services.memory]\ncommand = {command}\nbind = "{bind}"\n'
             )
-        taken = "" if bind == ensure.DEFAULT_BIND else f" ({ensure.DEFAULT_BIND} is taken: {bind})"
+        taken = "" if bind == DEFAULT_BIND else f" ({DEFAULT_BIND} is taken: {bind})"
         say(f"wrote {path}{taken}")
-    config = ensure.load_config(str(path))
+    config = load_config(str(path))
     if not config.here:
         fail(f"{path} says that services run only on {config.server_host}; run this there")
     return config
@@ -126,17 +135,17 @@ class Bash:
         return not part
 
 
-def start(service: ensure.Service, state: str) -> int | None:
+def start(service: Service, state: str) -> int | None:
     """See that *service* runs, by the hook where that may start it; return its pid."""
-    before = ensure.inspect(service, state).state
+    before = inspect(service, state).state
     if before in ("stopped", "failed", "broken"):  # a prompt leaves it alone, or only for a while
         wait = service.start_timeout
-        result = ensure.ensure(service, state, timeout=wait, revive=True, deep=True)
+        result = ensure_(service, state, timeout=wait, revive=True, deep=True)
         say(f"started {service.name}, which was {before}: pid {result.pid}")
         return result.pid
     began = time.monotonic()
     with Bash() as bash:
-        while (now := ensure.inspect(service, state)).state != "running":
+        while (now := inspect(service, state)).state != "running":
             took = time.monotonic() - began
             longest = PROMPT_S if now.state == "down" else service.start_timeout
             if now.state in ("failed", "taken") or took > longest or bash.left(0.05):
@@ -184,14 +193,14 @@ def ask(url: str, *calls: tuple[str, dict[str, Any]]) -> tuple[str, list[Any]]:
 
 def kill_stdio_child(proxy: int) -> int:
     """Kill the server behind mcp-proxy, as a crash would; return its pid."""
-    children = [pid for pid, parent in ensure._processes().items() if parent == proxy]
+    children = [pid for pid, parent in _parents().items() if parent == proxy]
     if not children:
         fail(f"mcp-proxy, pid {proxy}, has no child to kill")
     os.kill(children[0], signal.SIGKILL)
     return children[0]
 
 
-def survive(service: ensure.Service, url: str, proxy: int) -> None:
+def survive(service: Service, url: str, proxy: int) -> None:
     """Store, search, kill the stdio server, have the deep check revive it, and search again."""
     word = f"zebra{os.getpid()}"
     text = f"The demo was here at {time.strftime('%H:%M:%S')} and says {word}."
@@ -205,7 +214,7 @@ def survive(service: ensure.Service, url: str, proxy: int) -> None:
     say(f"killed the stdio server, pid {child}; mcp-proxy, pid {proxy}, still listens")
     wait = ("--timeout", str(service.start_timeout))  # a busy machine takes more than the 10 s
     deep = subprocess.run(
-        [sys.executable, "-I", "-S", ensure.__file__, "--deep", "--service", service.name, *wait],
+        [sys.executable, "-m", "llmenv_hooks.helper", "--deep", "--service", service.name, *wait],
         capture_output=True,
         text=True,
         check=False,
@@ -242,7 +251,7 @@ def main() -> None:
         fail(f"{LLMENV} is missing; `make run` sets everything up")
     os.environ["PATH"] = f"{BIN}{os.pathsep}{os.environ.get('PATH', os.defpath)}"
     try:
-        config, state = provide_config(), ensure.state_dir()
+        config, state = provide_config(), state_dir()
         service = config.services[0]
         url = config.url(service)
         pid = start(service, state)
@@ -252,7 +261,7 @@ def main() -> None:
             survive(service, url, pid)
         else:
             say("your own server: nothing was stored in it, and it was not killed")
-    except (ensure.Problem, OSError) as error:
+    except (Problem, OSError) as error:
         fail(str(error))
     last_words(url)
 

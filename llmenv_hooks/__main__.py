@@ -39,9 +39,9 @@ def _run() -> int:
     """
     try:
         if len(sys.argv) == 3 and sys.argv[1] == "hook" and not sys.argv[2].startswith("-"):
-            from llmenv_hooks import render
+            from llmenv_hooks import hookcache
 
-            sys.stdout.buffer.write(render.cached_hook(sys.argv[2]))
+            sys.stdout.buffer.write(hookcache.cached_hook(sys.argv[2]))
             return 0
         from llmenv_hooks.commands import app
 

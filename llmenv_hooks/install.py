@@ -12,7 +12,7 @@ import os
 import sys
 import time
 
-from llmenv_hooks import places, render, userfile
+from llmenv_hooks import onefile, places, render, userfile
 from llmenv_hooks.helper.background import detach
 from llmenv_hooks.helper.directories import make_directory
 from llmenv_hooks.helper.errors import Problem, printable
@@ -55,6 +55,7 @@ def write_static(shell: str, path: str, state: str, config: str) -> None:
     finally:
         with contextlib.suppress(OSError):
             os.utime(path, ns=(max(dates), max(dates)))
+    onefile.take_away_old()
 
 
 def renew(shell: str, path: str, state: str, config: str) -> None:

@@ -1,12 +1,18 @@
-"""Renders the hook code that a shell evaluates, and keeps the last rendering of each shell."""
+"""Renders the hook code that a shell evaluates, from `templates/`."""
 
 from __future__ import annotations
 
 import os
-import stat
-import sys
 
-from llmenv_hooks import ensure
+from llmenv_hooks import onefile
+from llmenv_hooks.helper.background import CONFIG_FAIL
+from llmenv_hooks.helper.configfiles import CONFIG_PARSED, load_config
+from llmenv_hooks.helper.configs import Config
+from llmenv_hooks.helper.errors import UsageError, printable
+from llmenv_hooks.helper.places import hostname, instances, state_dir
+from llmenv_hooks.helper.processes import has_proc
+from llmenv_hooks.helper.services import FIRST_URL, Service, variable
+from llmenv_hooks.helper.version import __version__
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -14,15 +20,13 @@ if TYPE_CHECKING:
 
     import jinja2
 
-# How the hook runs ensure.py, whose path comes next: as a module, since of modules Python keeps the
-# bytecode, and of scripts it does not.
-RUN = (
-    "import sys; where, _, name = sys.argv.pop(1).rpartition('/'); sys.path.append(where);"
-    " __import__(name.removesuffix('.py')).entry()"
-)
 # What a shell with a proof of life asks the helper for at most; without /proc it must ask more.
 INTERVAL_S = 60
 INTERVAL_WITHOUT_PROC_S = 10
+
+# Where `templates/run.py`, which each hook has Python run, says what failed.
+HELPER_FAIL = "helper.fail"
+_RUN = "run.py"
 
 _SAFE = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_@+:,./-")
 
@@ -59,14 +63,14 @@ def checked(shell: str) -> str:
     """
     if shell not in QUOTE:
         known = ", ".join(QUOTE)
-        raise ensure.UsageError(f"no hook for {ensure.printable(shell, 40)!r}; there is: {known}")
+        raise UsageError(f"no hook for {printable(shell, 40)!r}; there is: {known}")
     return shell
 
 
-def exports(config: ensure.Config) -> list[tuple[str, str]]:
+def exports(config: Config) -> list[tuple[str, str]]:
     """Return what shells get of the environment: (variable, URL), the first service's twice."""
-    urls = [(ensure.variable(one.name), config.url(one)) for one in config.services]
-    return list(dict([(ensure.FIRST_URL, url) for _, url in urls[:1]] + urls).items())
+    urls = [(variable(one.name), config.url(one)) for one in config.services]
+    return list(dict([(FIRST_URL, url) for _, url in urls[:1]] + urls).items())
 
 
 def export(shell: str) -> str:
@@ -77,20 +81,25 @@ def export(shell: str) -> str:
     """
     quote = QUOTE[checked(shell)]
     word = "set -gx {} {}\n" if shell == "fish" else "export {}={}\n"
-    return "".join(word.format(name, quote(url)) for name, url in exports(ensure.load_config()))
+    return "".join(word.format(name, quote(url)) for name, url in exports(load_config()))
 
 
-def hook(shell: str, *, proc: bool | None = None) -> str:
+def hook(shell: str, *, proc: bool | None = None, helpers: list[str] | None = None) -> str:
     """Return the hook code of *shell*; *proc* says whether it may rely on /proc, default: if there.
+
+    It calls the first of *helpers* that is there, default: the one file, of which a copy is kept.
 
     Raises:
         UsageError: an unknown shell, or a wrong config.
         Problem: no place for the state.
     """
-    config = ensure.load_config()
-    proc = ensure.has_proc() if proc is None else proc
-    values = _values(config, ensure.state_dir(), sys.executable, _ensure_path(), proc)
-    return _template(f"hook.{checked(shell)}").render(values)
+    from llmenv_hooks.interpreters import interpreters
+
+    config = load_config()
+    proc = has_proc() if proc is None else proc
+    template, state = _template(f"hook.{checked(shell)}"), state_dir()
+    helpers = helpers or onefile.helpers()
+    return template.render(_values(config, state, interpreters(), helpers, proc))
 
 
 def golden(shell: str) -> str:
@@ -101,25 +110,33 @@ def golden(shell: str) -> str:
     Raises:
         UsageError: an unknown shell, or a wrong config.
     """
-    config = ensure.Config(ensure.load_config().services, None, "/CONFIG")
-    values = _values(config, "/STATE", "/PYTHON", "/ENSURE", proc=True)
+    config = Config(load_config().services, None, "/CONFIG")
+    values = _values(config, "/STATE", ["/PYTHON"], ["/ENSURE"], proc=True)
     text = _template(f"hook.{checked(shell)}").render(values)
-    return text.replace(f"@{ensure.hostname()}.", "@HOST.")
+    return text.replace(f"@{hostname()}.", "@HOST.")
 
 
-def static(shell: str, path: str, state: str, config: str) -> str:
+def static(
+    shell: str, path: str, state: str, config: str, *, helpers: list[str] | None = None
+) -> str:
     """Return what *path* is to hold for an rc file to source: the hook, and code that renews it.
 
-    It has *path* written anew when the package or the *config* is no longer what it is now.
+    It has *path* written anew when the package or the *config* is no longer what it is now.  What
+    it calls is as for `hook`.
 
     Raises:
         UsageError: an unknown shell, or a wrong config.
     """
-    known = ensure.load_config(config)
-    needed = [file for file in [_ensure_path(), *_metadata(), config] if os.path.exists(file)]
-    return _template(f"static.{checked(shell)}").render(
-        _values(known, state, sys.executable, _ensure_path(), ensure.has_proc()),
-        version=ensure.__version__,
+    from llmenv_hooks.interpreters import interpreters
+
+    known = load_config(config)
+    template = _template(f"static.{checked(shell)}")
+    pythons, helpers = interpreters(), helpers or onefile.helpers()
+    needed = [file for file in [helpers[0], *_metadata(), config] if os.path.exists(file)]
+    return template.render(
+        _values(known, state, pythons, helpers, has_proc()),
+        python=pythons[0],
+        version=__version__,
         static=path,
         host=os.uname().nodename,
         needed=needed,
@@ -132,10 +149,15 @@ def sources(shell: str, state: str, config: str) -> list[str]:
 
     What *state* keeps of the config is written when that holds something else, whatever its date.
     """
-    names = (f"{kind}.{shell}" for kind in ("hook", "static"))
-    code = [_ensure_path(), os.path.abspath(__file__)]
-    parsed = os.path.join(state, ensure.CONFIG_PARSED)
-    return [config, parsed, *code, *(os.path.join(templates(), name) for name in names)]
+    parsed = os.path.join(state, CONFIG_PARSED)
+    return [config, parsed, *made_of(shell), _in_templates(f"static.{shell}")]
+
+
+def made_of(shell: str) -> list[str]:
+    """Return the files of this package that `hook(shell)` is made of."""
+    here = os.path.dirname(os.path.abspath(__file__))
+    code = [os.path.join(here, name) for name in ("render.py", "onefile.py", "interpreters.py")]
+    return [*onefile.sources(), *code, _in_templates(_RUN), _in_templates(f"hook.{shell}")]
 
 
 def _metadata() -> list[str]:
@@ -153,15 +175,24 @@ def _metadata() -> list[str]:
     return [str(file.locate()) for file in files if file.name == "METADATA"]
 
 
+def run() -> str:
+    """Return what a hook gives Python to run: `templates/run.py` without its comment."""
+    with open(_in_templates(_RUN)) as file:
+        code = file.read().partition("\n\n")[2]
+    return "\n".join(filter(None, code.splitlines()))
+
+
 def _template(name: str) -> jinja2.Template:
     import jinja2
+    from markupsafe import Markup
 
     quote = QUOTE[name.rpartition(".")[2]]
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(templates()),
         undefined=jinja2.StrictUndefined,
-        autoescape=False,  # `finalize` quotes every value, as the shell wants it
-        finalize=quote,
+        autoescape=False,
+        # Every value is quoted, as the shell wants it, but for code, which has the filter `safe`.
+        finalize=lambda value: value if isinstance(value, Markup) else quote(value),
         comment_start_string="{##",  # `{#` opens `${#array}` too
         comment_end_string="##}",
         trim_blocks=True,
@@ -173,36 +204,38 @@ def _template(name: str) -> jinja2.Template:
 
 
 def _values(
-    config: ensure.Config, state: str, python: str, helper: str, proc: bool
+    config: Config, state: str, pythons: list[str], helpers: list[str], proc: bool
 ) -> dict[str, object]:
     """Return what the templates need to know."""
-    missing = f"{ensure.printable(python)} or {ensure.printable(helper)}"
+    each = ", ".join(map(printable, pythons))
+    notes = [os.path.join(state, name) for name in (CONFIG_FAIL, HELPER_FAIL)]
+    services = [_paths(one, state) for one in config.kept_alive]
     return {
-        "python": python,
-        "run": RUN,
-        "ensure": helper,
+        "pythons": pythons,
+        "helpers": helpers,
+        "run": run(),
         "state": state,
         "config": config.path,
-        "config_fail": os.path.join(state, ensure.CONFIG_FAIL),
-        "gone": f"{missing} is gone, or not yours to run;"
-        " reinstall llmenv-hooks or remove its line from your rc file",
+        "notes": notes + [str(service["fail"]) for service in services],
+        "gone": f"{printable(helpers[0])}, or each Python to run it with ({each}), is"
+        " gone, or not yours to run; reinstall llmenv-hooks or remove its line from your rc file",
         "exports": exports(config),
-        "services": [_paths(one, state) for one in config.kept_alive],
+        "services": services,
         "interval": str(INTERVAL_S if proc else INTERVAL_WITHOUT_PROC_S),
         "proc": proc,
     }
 
 
-def _paths(service: ensure.Service, state: str) -> dict[str, object]:
+def _paths(service: Service, state: str) -> dict[str, object]:
     """Return what a hook looks at for one service: its files, and those that prove it alive.
 
     Each of *alive* proves it by leading somewhere, each pair of *outputs* by being the same file.
     """
-    instances = ensure.instances(service.name, state)
-    files = instances[0]
+    places = instances(service.name, state)
+    files = places[0]
     return {
-        "alive": [one.alive for one in instances],
-        "outputs": [(one.output, one.log) for one in instances],
+        "alive": [one.alive for one in places],
+        "outputs": [(one.output, one.log) for one in places],
         "pid": files.pid,
         "life": files.life,
         "proof": files.proof,
@@ -210,8 +243,8 @@ def _paths(service: ensure.Service, state: str) -> dict[str, object]:
     }
 
 
-def _ensure_path() -> str:
-    return os.path.abspath(ensure.__file__)
+def _in_templates(name: str) -> str:
+    return os.path.join(templates(), name)
 
 
 def templates() -> str:
@@ -219,93 +252,3 @@ def templates() -> str:
     package = os.path.dirname(os.path.abspath(__file__))
     packaged = os.path.join(package, "templates")
     return packaged if os.path.isdir(packaged) else os.path.join(package, "..", "templates")
-
-
-# --- the last rendering ---------------------------------------------------------------------------
-
-
-def cached_hook(shell: str) -> bytes:
-    """Return `hook(shell)` as bytes, from the cache when nothing that goes into it has changed.
-
-    This runs at every shell start, so a hit imports neither jinja2 nor the config's parser.  A
-    service that other machines can reach is warned about on stderr, at a miss alone.
-
-    Raises:
-        UsageError: an unknown shell, or a wrong config.
-        Problem: no place for the state.
-    """
-    key = os.fsencode(_key(checked(shell)))
-    path = _cache_path(shell)
-    cached = _read(path) if path else None
-    if cached is not None and cached.startswith(key):
-        return cached[len(key) :]
-    code = os.fsencode(hook(shell))
-    if path:
-        _write(path, key + code)
-    for service in ensure.load_config().kept_alive:
-        warning = ensure.open_to_others(service)
-        if warning:  # once, since from here on it comes from the cache
-            print(f"llmenv: {service.name}: {warning}", file=sys.stderr)
-    return code
-
-
-def _key(shell: str) -> str:
-    """Return all that a rendering depends on, ending in a NUL, which no path can hold."""
-    config = ensure.config_path()
-    template = os.path.join(templates(), f"hook.{shell}")
-    parts = [ensure.__version__, shell, sys.executable, _ensure_path(), ensure.state_dir(), config]
-    parts += [os.uname().nodename, os.environ.get("LLMENV_CONFIG", ""), str(ensure.has_proc())]
-    parts += [_stamp(config), _stamp(template), _stamp(__file__), _stamp(_ensure_path())]
-    return "\n".join(parts) + "\0"
-
-
-def _stamp(path: str) -> str:
-    try:
-        seen = os.stat(path)
-    except OSError:
-        return "-"
-    return f"{seen.st_mtime_ns} {seen.st_size} {seen.st_ino}"
-
-
-def _cache_path(shell: str) -> str | None:
-    """Return the cache file of *shell*, or None where it cannot be trusted.
-
-    What it holds gets evaluated, so nobody else may be able to write there.
-    """
-    try:
-        # platformdirs would say the same, after an import that takes longer than all the rest.
-        directory = ensure.xdg_directory("XDG_CACHE_HOME", ".cache", "the cache")
-        ensure.refuse_anothers(directory)
-        os.makedirs(directory, 0o700, exist_ok=True)
-        return os.path.join(directory, f"hook.{shell}") if _only_ours(os.lstat(directory)) else None
-    except (OSError, ensure.Problem):
-        return None
-
-
-def _only_ours(seen: os.stat_result) -> bool:
-    kind = stat.S_ISREG(seen.st_mode) or stat.S_ISDIR(seen.st_mode)
-    return kind and ensure.only_ours(seen)
-
-
-def _read(path: str) -> bytes | None:
-    try:
-        fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-        with open(fd, "rb") as file:
-            return file.read() if _only_ours(os.fstat(fd)) else None
-    except OSError:
-        return None
-
-
-def _write(path: str, content: bytes) -> None:
-    temporary = f"{path}.{os.getpid()}.tmp"
-    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
-    try:
-        with open(os.open(temporary, flags, 0o600), "wb") as file:
-            file.write(content)
-        os.rename(temporary, path)
-    except OSError:
-        # Only the next shell's start is slower for it.
-        try:
-            os.unlink(temporary)
-        except OSError:
-            return

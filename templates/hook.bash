@@ -1,33 +1,73 @@
 {## Put this into ~/.bashrc:  eval "$(llmenv hook bash)"
 
-Every {{ value }} is quoted as it is inserted, so it stands as a whole word, never inside quotes.
-bash 3.2 is the oldest that reads this.  No comment comes before the first line of code: an eval
-left unquoted joins all lines, and must then fail aloud, not turn into one silent comment. ##}
+Every {{ value }} is quoted as it is inserted, so it stands as a whole word, never inside quotes;
+{{ code | safe }} is inserted as it is.  bash 3.2 is the oldest that reads this.  No comment comes
+before the first line of code: an eval left unquoted joins all lines, and must then fail aloud, not
+turn into one silent comment. ##}
+{## The quotient is 0 for so many seconds after the last start of the helper, and for as many before
+it: SECONDS can be set back, and then it is time to ask again. ##}
+{% macro since(seconds) %}(${SECONDS:-0} - ${__llmenv_asked:-0}) / {{ seconds }}{% endmacro %}
 if [[ $- == *i* && -z ${LLMENV_DISABLE-} ]]; then
     # shellcheck disable=SC2034
-    \builtin export{% for name, value in exports %} {{ name }}={{ value }}{% endfor %}
+    \builtin export
+{%- for name, value in exports %} {{ name }}={{ value }}{% endfor %}
 
 {% if services %}
 
-    # What each prompt runs. It is text, and one condition, since to call a function takes bash
-    # longer than these tests. The quotient is 0 for {{ interval }} s after the last start of the helper, and
-    # before it too, for those who set SECONDS to time something. The link leads to the time of the
-    # last look, by way of what the daemon holds open, and nowhere once it is dead. A child that has
-    # only this, exported, is left alone.
+    # What each prompt runs. It is text, since to call a function takes bash longer than these tests.
+{% if proc %}
+    # The sum keeps $? for the look. It is 0 if the last command succeeded and the helper was started
+    # less than {{ interval }} s ago. The first link leads to the time of the last look, by way of what the daemon
+    # holds open, and nowhere once the daemon is dead.
+{% endif %}
+    # A child shell may inherit PROMPT_COMMAND without our functions: then this does nothing.
     __llmenv_before="${__llmenv_prompt-}"
     # shellcheck disable=SC2016
-    __llmenv_prompt={% filter quote %}[[ "(__llmenv_status=$?){% if proc %} | (${SECONDS:-0} - ${__llmenv_asked:-0}) / {{ interval }}" -eq 0 && {{ services[0].alive[0] }} -nt {{ config }}{% for service in services[1:] %} && -e {{ service.alive[0] }}{% endfor %}{% else %}" -lt 0{% endif %} ]] || { [[ -z ${__llmenv_asked-} ]] || __llmenv_hook "${__llmenv_status}" && :; }{% endfilter %}
+    __llmenv_prompt={% filter quote %}
+{% if proc %}
+[[ "(__llmenv_status=$?) | {{ since(interval) | safe }}" -eq 0 &&
+    {{ services[0].alive[0] }} -nt {{ config }}
+{%- for service in services[1:] %} &&
+    -e {{ service.alive[0] }}
+{%- endfor %} ]] || {
+{% else %}
+[[ "(__llmenv_status=$?)" -lt 0 ]] || {
+{% endif %}
+    [[ -z ${__llmenv_asked-} ]] || __llmenv_hook "${__llmenv_status}" && :
+}
+{%- endfilter %}
 
 
-    # All of the look{% if proc %}: also after a command that failed, and for a daemon that holds only
-    # its log, or has this host's own files{% endif %}. The status, $1, is for what comes next.
+{% if proc %}
+    # All of the look: also after a command that failed, and for a daemon that holds only its log, or
+    # has this host's own files. The status, $1, is for what comes next.
     __llmenv_hook() {
-        {%+ if not proc %}{ {% endif %}[[ $(((${SECONDS:-0} - __llmenv_asked) / {{ interval }})) -eq 0 && {{ services[0].life }} -nt {{ config }}{% if not proc %} ]]{% endif %}{% for service in services %}{% if proc %} &&
-            ({% for link in service.alive %}-e {{ link }} || {% endfor %}{% for link, log in service.outputs %}{{ link }} -ef {{ log }}{% if not loop.last %} || {% endif %}{% endfor %}){% else %} &&
-            __llmenv_lives {{ service.pid }} {{ service.alive[0] }} {{ service.life }}{% endif %}{% endfor %}{% if proc %} ]]{% else %}; }{% endif %} || __llmenv_wake
+        [[ $(({{ since(interval) | safe }})) -eq 0 &&
+            {{ services[0].life }} -nt {{ config }}
+{%- for service in services %} &&
+            (
+{%- for link in service.alive -%}
+-e {{ link }} ||
+            {%+ endfor %}
+{%- for link, log in service.outputs -%}
+{{ link }} -ef {{ log }}{% if not loop.last %} ||
+            {%+ endif %}
+{%- endfor %})
+{%- endfor %} ]] || __llmenv_wake
         \builtin return "${1-0}"
     }
-{% if not proc %}
+{% else %}
+    # All of the look. The status, $1, is for what comes next.
+    __llmenv_hook() {
+        {
+            [[ $(({{ since(interval) | safe }})) -eq 0 && {{ services[0].life }} -nt {{ config }} ]]
+{%- for service in services %} &&
+                __llmenv_lives {{ service.pid }} {{ service.alive[0] }} {{ service.life }}
+{%- endfor %}
+
+        } || __llmenv_wake
+        \builtin return "${1-0}"
+    }
 
     # Without /proc: is the pid in file $1 alive, or the service stopped on purpose ($2 is $3)?
     __llmenv_lives() {
@@ -42,33 +82,46 @@ if [[ $- == *i* && -z ${LLMENV_DISABLE-} ]]; then
     # Something is not well, or it is time for the deep check: say what failed, start the helper.
     __llmenv_wake() {
         [[ -z ${LLMENV_DISABLE-} ]] || \builtin return 0
-        \builtin local __llmenv_file __llmenv_line='' __llmenv_say=''
+        \builtin local __llmenv_file __llmenv_message='' __llmenv_say=''
+        \builtin local __llmenv_python='' __llmenv_helper='' __llmenv_ignored
         # Under `set -x` this says no more than its first and last lines.
         {
-            if [[ ! -x {{ python }} || ! -r {{ ensure }} ]]; then
+            # An interpreter and the file that it runs may go while this shell is open.
+            for __llmenv_file in{% for file in pythons %} {{ file }}{% endfor %}; do
+                [[ -n ${__llmenv_python} || ! -x ${__llmenv_file} ]] || __llmenv_python="${__llmenv_file}"
+            done
+            for __llmenv_file in{% for file in helpers %} {{ file }}{% endfor %}; do
+                [[ -n ${__llmenv_helper} || ! -r ${__llmenv_file} ]] || __llmenv_helper="${__llmenv_file}"
+            done
+            if [[ -z ${__llmenv_python} || -z ${__llmenv_helper} ]]; then
                 __llmenv_tell {{ gone }}
             else
-                for __llmenv_file in {{ config_fail }}{% for service in services %} {{ service.fail }}{% endfor %}; do
+                for __llmenv_file in{% for file in notes %} {{ file }}{% endfor %}; do
                     if [[ -f ${__llmenv_file} && -r ${__llmenv_file} ]]; then
-                        IFS='' \builtin read -r __llmenv_line <"${__llmenv_file}" || \builtin :
-                        __llmenv_tell "${__llmenv_line//[[:cntrl:]]/?}"
+                        IFS='' \builtin read -r __llmenv_message <"${__llmenv_file}" || \builtin :
+                        __llmenv_tell "${__llmenv_message//[[:cntrl:]]/?}"
                     fi
                 done
-                [[ -n ${__llmenv_line} ]] || __llmenv_told=''
+                [[ -n ${__llmenv_message} ]] || __llmenv_told=''
                 # One in two seconds. Without SECONDS there is no telling how long ago the last was.
-                if [[ -z ${SECONDS-} || $(((SECONDS - __llmenv_asked) / 2)) -ne 0 ]]; then
+                if [[ -z ${SECONDS-} || $(({{ since("2") | safe }})) -ne 0 ]]; then
                     __llmenv_asked=${SECONDS:-0}
                     # In a substitution it is no job of this shell, and `$!` stays as it was. The
                     # trap is for the moment until it has left this terminal.
-                    __llmenv_line="$(
+                    # shellcheck disable=SC2034
+                    __llmenv_ignored="$(
                         \builtin trap '' HUP INT
-                        {{ python }} -I -S -c {{ run }} {{ ensure }} --hook {{ state }} {{ config }} </dev/null >/dev/null 2>&1 &
+                        "${__llmenv_python}" -I -S -c "${__llmenv_run}" "${__llmenv_helper}" \
+                            --hook {{ state }} {{ config }} </dev/null >/dev/null 2>&1 &
                     )" || \builtin :
                 fi
             fi
         } 2>/dev/null
         [[ -z ${__llmenv_say} ]] || \builtin printf '%s' "${__llmenv_say}" >&2 || \builtin :
     }
+
+    # How Python runs the helper. Nobody sees that process, so what goes wrong in it is written down.
+    __llmenv_run={{ run }}
 
     # Have a message printed, if this shell has not said it before.
     __llmenv_tell() {
@@ -83,29 +136,33 @@ if [[ $- == *i* && -z ${LLMENV_DISABLE-} ]]; then
     # Last, as a line or an element of its own, so that what others have there stays as it is.
     # `&& :` hands its status on to the next line, and keeps it from `set -e` and an ERR trap.
     __llmenv_install() {
-        \builtin local __llmenv_all __llmenv_line=$'\n' __llmenv_flags
+        \builtin local __llmenv_registered __llmenv_flags __llmenv_newline=$'\n'
+        \builtin local __llmenv_index __llmenv_entry __llmenv_head __llmenv_tail
         if ((BASH_VERSINFO[0] * 100 + BASH_VERSINFO[1] >= 501)); then
             __llmenv_flags="${PROMPT_COMMAND[*]@a}"
         else
             __llmenv_flags="$(\builtin declare -p PROMPT_COMMAND 2>/dev/null)" || \builtin :
             __llmenv_flags="${__llmenv_flags#declare -}"
             __llmenv_flags="${__llmenv_flags%%[ =]*}"
-            # Of an array this bash runs the first element alone, which is what its name means.
+            # This bash runs element 0 only, which is what the array's name means.
             __llmenv_flags="${__llmenv_flags//a/}"
         fi
         # starship keeps the PROMPT_COMMAND that it found in a variable of its own.
-        \builtin printf -v __llmenv_all ' %s ' "${PROMPT_COMMAND[@]-}" "${precmd_functions[@]-}" "${STARSHIP_PROMPT_COMMAND-}"
-        if [[ ${__llmenv_all} == *[[:space:]\;]__llmenv_hook[[:space:]\;]* ]]; then
+        \builtin printf -v __llmenv_registered ' %s ' \
+            "${PROMPT_COMMAND[@]-}" "${precmd_functions[@]-}" "${STARSHIP_PROMPT_COMMAND-}"
+        if [[ ${__llmenv_registered} == *[[:space:]\;]__llmenv_hook[[:space:]\;]* ]]; then
             # Read again, and maybe with other services: each place where it was has the new text.
-            for __llmenv_line in "${!PROMPT_COMMAND[@]}"; do
-                __llmenv_all="${PROMPT_COMMAND[__llmenv_line]}"
-                if [[ -n ${__llmenv_before} && ${__llmenv_all} == *"${__llmenv_before}"* ]]; then
-                    __llmenv_all="${__llmenv_all%%"${__llmenv_before}"*}${__llmenv_prompt}${__llmenv_all#*"${__llmenv_before}"}"
-                    if [[ ${__llmenv_line} == 0 ]]; then
+            for __llmenv_index in "${!PROMPT_COMMAND[@]}"; do
+                __llmenv_entry="${PROMPT_COMMAND[__llmenv_index]}"
+                if [[ -n ${__llmenv_before} && ${__llmenv_entry} == *"${__llmenv_before}"* ]]; then
+                    __llmenv_head="${__llmenv_entry%%"${__llmenv_before}"*}"
+                    __llmenv_tail="${__llmenv_entry#*"${__llmenv_before}"}"
+                    __llmenv_entry="${__llmenv_head}${__llmenv_prompt}${__llmenv_tail}"
+                    if [[ ${__llmenv_index} == 0 ]]; then
                         # shellcheck disable=SC2178
-                        PROMPT_COMMAND="${__llmenv_all}"
+                        PROMPT_COMMAND="${__llmenv_entry}"
                     else
-                        PROMPT_COMMAND[__llmenv_line]="${__llmenv_all}"
+                        PROMPT_COMMAND[__llmenv_index]="${__llmenv_entry}"
                     fi
                 fi
             done
@@ -117,7 +174,7 @@ if [[ $- == *i* && -z ${LLMENV_DISABLE-} ]]; then
             PROMPT_COMMAND+=("${__llmenv_prompt}")
         else
             # shellcheck disable=SC2128,SC2178
-            PROMPT_COMMAND="${PROMPT_COMMAND:+${PROMPT_COMMAND}${__llmenv_line}}${__llmenv_prompt}"
+            PROMPT_COMMAND="${PROMPT_COMMAND:+${PROMPT_COMMAND}${__llmenv_newline}}${__llmenv_prompt}"
         fi
     }
     __llmenv_install

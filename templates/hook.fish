@@ -1,6 +1,13 @@
 {## Put this into ~/.config/fish/config.fish:  llmenv hook fish | source
 
-Every {{ value }} is quoted as it is inserted, so it stands as a whole word, never inside quotes. ##}
+Every {{ value }} is quoted as it is inserted, so it stands as a whole word, never inside quotes;
+{{ code | safe }} is inserted as it is. ##}
+{## Is it still before the time in __llmenv_due or __llmenv_next, which was set so many seconds ahead?
+A clock can be set back, and then it is time to ask again. ##}
+{% macro before(what, seconds) %}
+builtin test $__llmenv_now -lt $__llmenv_{{ what }} \
+            -a $__llmenv_now -ge (builtin math $__llmenv_{{ what }} - {{ seconds }})
+{%- endmacro %}
 if status is-interactive; and test -z "$LLMENV_DISABLE"
 {% for name, value in exports %}
     set -gx {{ name }} {{ value }}
@@ -11,9 +18,10 @@ if status is-interactive; and test -z "$LLMENV_DISABLE"
     function __llmenv_hook --on-event fish_prompt
 {% if proc %}
         # The first link leads to the time of the last look, by way of what the daemon holds open, and
-        # nowhere once it is dead. The terminal, written to for this prompt, is the clock that
+        # nowhere once the daemon is dead. The terminal, written to for this prompt, is the clock that
         # costs least. One test is faster than several.
-        builtin test {{ services[0].alive[0] }} -nt {{ config }} -a {{ services[0].proof }} -nt $__llmenv_terminal
+        builtin test {{ services[0].alive[0] }} -nt {{ config }} \
+            -a {{ services[0].proof }} -nt $__llmenv_terminal
 {% if services[1:] %}
         and not builtin path is -v{% for service in services[1:] %} {{ service.alive[0] }}{% endfor %}
 
@@ -22,17 +30,19 @@ if status is-interactive; and test -z "$LLMENV_DISABLE"
 {% else %}
         # Without /proc no builtin can ask for a process: the helper looks every few seconds.
         set -l __llmenv_now (builtin path mtime -R /)
-        builtin test $__llmenv_now -lt $__llmenv_due -a $__llmenv_now -ge (builtin math $__llmenv_due - {{ interval }})
+        {{ before("due", interval) | safe }}
         or __llmenv_wake $__llmenv_now
 {% endif %}
     end
 
 {% if proc %}
     # All of the look: also for a daemon that holds nothing open but its log, or has this host's own
-    # files, and by this shell's own clock. To fish 3.6 two missing files are the same one.
+    # files, and by this shell's own clock, which nobody sets back. To fish 3.6 two missing files are
+    # the same one.
     function __llmenv_look
         builtin read -d ' ' -l __llmenv_now __llmenv_rest </proc/uptime
-        builtin test $__llmenv_now -lt $__llmenv_due -a {{ services[0].life }} -nt {{ config }}
+        builtin test $__llmenv_now -lt $__llmenv_due
+        and builtin test {{ services[0].life }} -nt {{ config }}
 {% for service in services %}
         and begin
 {% for link in service.alive %}
@@ -48,32 +58,50 @@ if status is-interactive; and test -z "$LLMENV_DISABLE"
 
 {% endif %}
     # Something is not well, or it is time for the deep check: say what failed, start the helper.
-    function __llmenv_wake
+    function __llmenv_wake --argument-names __llmenv_now
         test -z "$LLMENV_DISABLE"
         or return 0
-        if not builtin test -x {{ python }} -a -r {{ ensure }}
+        # An interpreter and the file that it runs may go while this shell is open.
+        set -l __llmenv_python
+        for __llmenv_file in{% for file in pythons %} {{ file }}{% endfor %}
+
+            builtin test -z "$__llmenv_python" -a -x $__llmenv_file
+            and set __llmenv_python $__llmenv_file
+        end
+        set -l __llmenv_helper
+        for __llmenv_file in{% for file in helpers %} {{ file }}{% endfor %}
+
+            builtin test -z "$__llmenv_helper" -a -r $__llmenv_file
+            and set __llmenv_helper $__llmenv_file
+        end
+        if builtin test -z "$__llmenv_python" -o -z "$__llmenv_helper"
             __llmenv_tell {{ gone }}
             return 0
         end
-        set -l __llmenv_line
-        for __llmenv_file in {{ config_fail }}{% for service in services %} {{ service.fail }}{% endfor %}
+        set -l __llmenv_message
+        for __llmenv_file in{% for file in notes %} {{ file }}{% endfor %}
 
             # Looked at first: fish has its say about a redirection that fails.
             if builtin test -f $__llmenv_file -a -r $__llmenv_file
-                builtin read -d \n __llmenv_line <$__llmenv_file
-                __llmenv_tell (builtin string replace -ra '[[:cntrl:]]' '?' -- "$__llmenv_line")
+                builtin read -d \n __llmenv_message <$__llmenv_file
+                __llmenv_tell (builtin string replace -ra '[[:cntrl:]]' '?' -- "$__llmenv_message")
             end
         end
-        test -n "$__llmenv_line"
+        test -n "$__llmenv_message"
         or set -g __llmenv_told
-        builtin test $argv[1] -lt $__llmenv_next -a $argv[1] -ge (builtin math $__llmenv_next - 2)
+        # One in two seconds.
+        {{ before("next", "2") | safe }}
         and return 0
-        set -g __llmenv_next (builtin math $argv[1] + 2)
-        set -g __llmenv_due (builtin math $argv[1] + {{ interval }})
+        set -g __llmenv_next (builtin math $__llmenv_now + 2)
+        set -g __llmenv_due (builtin math $__llmenv_now + {{ interval }})
         # Started by sh it is no job of this shell, and $last_pid stays as it was. The trap is for
         # the moment until it has left this terminal.
-        /bin/sh -c 'trap "" HUP INT; "$0" "$@" </dev/null >/dev/null 2>&1 &' {{ python }} -I -S -c {{ run }} {{ ensure }} --hook {{ state }} {{ config }}
+        /bin/sh -c 'trap "" HUP INT; "$0" "$@" </dev/null >/dev/null 2>&1 &' \
+            $__llmenv_python -I -S -c $__llmenv_run $__llmenv_helper --hook {{ state }} {{ config }}
     end
+
+    # How Python runs the helper. Nobody sees that process, so what goes wrong in it is written down.
+    set -g __llmenv_run {{ run }}
 
     # Print a message, if this shell has not said it before.
     function __llmenv_tell

@@ -8,7 +8,8 @@ if status is-interactive; and test -z "$LLMENV_DISABLE"
         if builtin test -r $__llmenv_static
             builtin source $__llmenv_static
         else if builtin test -x {{ python }}
-            {{ python }} -E -P -m llmenv_hooks.install fish $__llmenv_static {{ state }} {{ config }} </dev/null 2>/dev/null | builtin source
+            {{ python }} -E -P -m llmenv_hooks.install \
+                fish $__llmenv_static {{ state }} {{ config }} </dev/null 2>/dev/null | builtin source
         end
     else
         # Older than what it was made from: have it written anew, for the next shell.
@@ -22,7 +23,8 @@ if status is-interactive; and test -z "$LLMENV_DISABLE"
             end
             # Started by sh it is no job of this shell. The trap is for the moment until it has
             # left this terminal.
-            /bin/sh -c 'trap "" HUP INT; "$0" "$@" </dev/null >/dev/null 2>&1 &' {{ python }} -E -P -m llmenv_hooks.install fish {{ static }} {{ state }} {{ config }}
+            /bin/sh -c 'trap "" HUP INT; "$0" "$@" </dev/null >/dev/null 2>&1 &' \
+                {{ python }} -E -P -m llmenv_hooks.install fish {{ static }} {{ state }} {{ config }}
         end
 {% include "hook.fish" %}
     end

@@ -10,18 +10,29 @@ if [[ -o interactive && -z ${LLMENV_DISABLE-} ]]; then
         if [[ -r $__llmenv_static ]]; then
             builtin . $__llmenv_static
         elif [[ -x {{ python }} ]]; then
-            builtin eval "$({{ python }} -E -P -m llmenv_hooks.install zsh $__llmenv_static {{ state }} {{ config }} </dev/null 2>/dev/null)"
+            builtin eval "$(
+                {{ python }} -E -P -m llmenv_hooks.install \
+                    zsh $__llmenv_static {{ state }} {{ config }} </dev/null 2>/dev/null
+            )"
         fi
         builtin unset __llmenv_static
     else
         # Older than what it was made from: have it written anew, for the next shell.
-        if [[ -x {{ python }} ]] && [[ {% for file in needed %}! -e {{ file }} || {% endfor %}{% for file in sources %}{{ file }} -nt {{ static }}{% if not loop.last %} || {% endif %}{% endfor %} ]]; then
+        if [[ -x {{ python }} && (
+{%- for file in needed -%}
+! -e {{ file }} ||
+            {%+ endfor %}
+{%- for file in sources -%}
+{{ file }} -nt {{ static }}{% if not loop.last %} ||
+            {%+ endif %}
+{%- endfor %}) ]]; then
             # In a substitution it is no job of this shell. The trap, which with posix_traps
             # reaches it, is for the moment until it has left this terminal.
             builtin : "$(
                 builtin setopt posix_traps
                 builtin trap "" HUP INT
-                {{ python }} -E -P -m llmenv_hooks.install zsh {{ static }} {{ state }} {{ config }} </dev/null >/dev/null 2>&1 &
+                {{ python }} -E -P -m llmenv_hooks.install \
+                    zsh {{ static }} {{ state }} {{ config }} </dev/null >/dev/null 2>&1 &
             )"
         fi
 {% include "hook.zsh" %}

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 import pytest
 from daemons import World, default_signals
+from homes import VARIABLES, guarded
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator
@@ -37,9 +38,41 @@ def unskipped(report: Report) -> Report:
     return report
 
 
+@pytest.fixture(scope="session", autouse=True)
+def no_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Who was given no home of its own has one in which nothing can be."""
+    home = tmp_path_factory.mktemp("nobody") / "this-test-has-no-home"
+    home.write_text("A directory could be used unawares.\n")
+    with pytest.MonkeyPatch.context() as patched:
+        for variable in VARIABLES:
+            patched.setenv(variable, str(home))
+        patched.delenv("LLMENV_CONFIG")
+        yield
+
+
+@pytest.fixture(autouse=True)
+def no_real_home() -> Iterator[None]:
+    """Nor is there a way to the real one."""
+    with guarded():
+        yield
+
+
 @pytest.fixture
 def world(tmp_path: Path) -> Iterator[World]:
-    """A world of its own, with the stub daemon in its config."""
+    """A world of its own, without a config: the stub daemon is named by arguments."""
     with World(tmp_path / "w") as made:
-        made.write_config()
         yield made
+
+
+@pytest.fixture
+def configured(world: World) -> None:
+    """The stub daemon is in the config of the world."""
+    world.write_config()
+
+
+@pytest.fixture
+def stranger(world: World) -> Iterator[int]:
+    """A live process of ours that has nothing to do with the service."""
+    child = world.begin(["sleep", "1000"])
+    yield child.pid
+    assert child.poll() is None, "a stranger was signalled"

@@ -18,16 +18,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn, TypeVar
 
 import pytest
-
-from llmenv_hooks import ensure
+from packed import CRASH, ENSURE, did_its_part, ensure
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from types import TracebackType
 
-    from llmenv_hooks.ensure import Files
+    from llmenv_hooks.helper.places import Files
 
-ENSURE = Path(ensure.__file__)
 STUB = Path(__file__).with_name("stub.py")
 PYTHON = sys.executable
 DEADLINE_S = 20.0
@@ -139,6 +137,18 @@ def kill(pid: int, number: int = signal.SIGKILL) -> None:
         wait_until(lambda: not alive(pid))
 
 
+def stopped(pid: int) -> bool:
+    """True while *pid* is suspended."""
+    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "T"
+
+
+def finish(child: subprocess.Popen[str]) -> tuple[int, str, str]:
+    """Wait for a command; return its status and what it said."""
+    out, err = child.communicate(timeout=DEADLINE_S * 2)
+    did_its_part(child.returncode, err)
+    return child.returncode, out, err
+
+
 def processes_with(marker: str) -> list[int]:
     """Return the live processes whose command line contains *marker*, but for this one."""
     found = []
@@ -167,30 +177,6 @@ def _same(link: Path, path: Path) -> bool:
         return os.path.samefile(link, path)
     return False
 
-
-# Runs ensure.py's main and sends it a signal before or after its Nth call of one function.
-CRASH = """
-import os, sys
-sys.path.insert(0, sys.argv[1])
-import ensure
-name, when, nth, number = sys.argv[2], sys.argv[3], int(sys.argv[4]), int(sys.argv[5])
-owner = ensure if hasattr(ensure, name) else os
-real, parent, calls = getattr(owner, name), os.getpid(), 0
-
-def wrapped(*args, **options):
-    global calls
-    calls += (os.getpid() != parent) == when.startswith("child")
-    hit = calls == nth and (os.getpid() != parent) == when.startswith("child")
-    if hit and when.endswith("before"):
-        os.kill(os.getpid(), number)
-    done = real(*args, **options)
-    if hit and when.endswith("after"):
-        os.kill(os.getpid(), number)
-    return done
-
-setattr(owner, name, wrapped)
-os._exit(ensure.main(sys.argv[6:]))
-"""
 
 # Does something to itself, as a caller of `llmenv-ensure` may have, and becomes the next command.
 FIRST = "import os, signal, sys; exec(sys.argv[1]); os.execv(sys.argv[2], sys.argv[2:])"
@@ -278,14 +264,17 @@ class World:
         nth: int = 1,
         number: int = signal.SIGKILL,
         modes: Sequence[str] = (),
+        *,
+        may_miss: bool = False,
     ) -> list[str]:
         """Return `argv`, to be hit by a signal at the *nth* call of *function*.
 
         *when* is `before` or `after` it, or `child-before` or `child-after` for the process that
-        is to become the daemon.  *function* is ensure.py's, or else of the module os.
+        is to become the daemon.  *function* is the helper's, or else of the module os.  It is an
+        error if the call never comes, unless it *may_miss*.
         """
-        crash = [PYTHON, "-I", "-S", "-c", CRASH, str(ENSURE.parent)]
-        return [*crash, function, when, str(nth), str(int(number)), *self.argv(modes=modes)[4:]]
+        crash = [PYTHON, "-I", "-S", "-c", CRASH, str(ENSURE), function, when]
+        return [*crash, *map(str, (nth, int(number), int(may_miss))), *self.argv(modes=modes)[4:]]
 
     def write_config(self, *modes: str, start_timeout: float = 60.0) -> None:
         """Put the stub into the config, as [services.stub]."""
@@ -302,8 +291,8 @@ class World:
     def run(self, argv: Sequence[str], **options: object) -> subprocess.CompletedProcess[str]:
         """Run *argv* to its end and return what it said."""
         child = self.begin(argv, **options)
-        out, err = child.communicate(timeout=DEADLINE_S * 2)
-        return subprocess.CompletedProcess(child.args, child.returncode, out, err)
+        status, out, err = finish(child)
+        return subprocess.CompletedProcess(child.args, status, out, err)
 
     def unshare(self, *options: str) -> list[str]:
         """Return the words that run a command in new namespaces."""
@@ -312,6 +301,15 @@ class World:
         if self.run([*prefix, "true"]).returncode:
             missing(f"no unshare {' '.join(options)} here")
         return prefix
+
+    def container(self, *options: str) -> list[str]:
+        """Return the words that run a command in new namespaces, with loopback up."""
+        prefix = self.unshare("-f", *options)
+        loopback = (
+            "import fcntl, socket, struct;"
+            "fcntl.ioctl(socket.socket(), 0x8914, struct.pack('16sH14x', b'lo', 0x41))"
+        )
+        return [*prefix, *(first(loopback, []) if "-n" in options else [])]
 
     def give_to_nobody(self) -> None:
         """Make all of this world the user 65534's."""
@@ -408,3 +406,49 @@ def add(world: World, name: str, *lines: str, modes: str = "") -> Path:
     with world.config.open("a") as file:
         file.write(text + "\n".join(lines) + "\n")
     return oracle
+
+
+# Listens on an address as a user, and hangs up on whoever connects.
+LISTEN = """
+import os, socket, sys
+os.setuid(int(sys.argv[3]))
+listener = socket.socket(socket.AF_INET6 if ":" in sys.argv[1] else socket.AF_INET)
+listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+listener.bind((sys.argv[1], int(sys.argv[2])))
+listener.listen(50)
+print("up", flush=True)
+while True:
+    listener.accept()[0].close()
+"""
+
+
+def take_port(world: World, host: str = "127.0.0.1", uid: int | None = None) -> int:
+    """Start something else that listens on the world's port; return its pid."""
+    words = [PYTHON, "-I", "-S", "-c", LISTEN, host, str(world.port), str(uid or os.getuid())]
+    child = world.begin([*words, f"{world.root}/"])
+    assert child.stdout
+    assert child.stdout.readline() == "up\n"
+    return child.pid
+
+
+def starting(world: World, *modes: str) -> None:
+    """Leave a daemon that has not bound its port."""
+    assert world.ensure("--timeout", "0.3", modes=modes).returncode == 75
+
+
+def record(pid: int, start: str, service: ensure.Service, boot: str | None = None) -> bytes:
+    """Return a record that says that *pid* is *service*'s daemon."""
+    realm = ensure.realm()
+    where = (boot or realm[0], realm[1], realm[2])
+    return ensure.Identity(pid, start, where, os.getuid(), service.bind, service.digest).encode()
+
+
+def listening(oracle: Path) -> bool:
+    """True once the stub daemon with that oracle has bound its port."""
+    return (oracle / "listening").exists()
+
+
+def starts(oracle: Path, least: int = 1) -> list[int]:
+    """Return the pids of the stubs with that oracle, or none while they are fewer than *least*."""
+    pids = [int(word) for word in (oracle / "starts").read_text().split()]
+    return pids if len(pids) >= least else []

@@ -8,24 +8,27 @@ import shlex
 import shutil
 import subprocess
 import time
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 from unittest import mock
 
-from daemons import ENSURE, kill, missing, need, wait_until
+import pytest
+from daemons import kill, missing, need, wait_until
+from packed import ENSURE
 
 from llmenv_hooks import pty_shell, render
 from llmenv_hooks.pty_shell import PROMPTS as PROMPTS
 from llmenv_hooks.pty_shell import SHELLS as SHELLS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from daemons import World
 
 
+EACH = pytest.mark.parametrize("name", SHELLS)
 # `make test` runs the hook's tests once more with this set, in shells that have no /proc.
 PROC = "WITHOUT_PROC" not in os.environ
 # The command behind it runs in a mount namespace of its own, where /proc shows no process.  Only
@@ -70,16 +73,18 @@ def path(world: World) -> str:
 
 
 def hook_text(world: World, shell: str, *, proc: bool = PROC, helper: Path | None = None) -> str:
-    """Return the hook as `llmenv hook` renders it in *world*; *helper* stands in for ensure.py.
+    """Return the hook as `llmenv hook` renders it in *world*; *helper* stands in for the one file.
 
     Without *proc* the helper too takes it that there is no /proc, where it cannot be hidden.
     """
-    with mock.patch.dict(os.environ, world.env, clear=True):
-        text = render.hook(shell, proc=proc)
     if helper is None and not proc and not hides_proc():
         helper = world.root / "ensure.py"
         helper.write_text(ENSURE.read_text().replace('PROC = "/proc"', 'PROC = "/no/proc"'))
-    return text.replace(str(ENSURE), str(helper)) if helper else text
+    if helper and helper.exists() and "def main(" not in helper.read_text():
+        with helper.open("a") as file:  # what the hook calls; one that only counts has none
+            file.write("\n\ndef main():\n    return 0\n")
+    with mock.patch.dict(os.environ, world.env, clear=True):
+        return render.hook(shell, proc=proc, helpers=[str(helper)] if helper else None)
 
 
 class Shell(pty_shell.Shell):
@@ -123,9 +128,9 @@ class Shell(pty_shell.Shell):
 
 
 def shows(shell: Shell, variable: str) -> str:
-    """Return the value of *variable* in *shell*, a line that no echo of the terminal is."""
+    """Return the value of *variable* in *shell*, from lines that no echo of the terminal is."""
     output = shell.run(f'echo "<${variable}>"')[1]
-    found = re.findall(r"^<(.*)>$", output, re.M)
+    found = re.findall(r"^<(.*?)>$", output, re.M | re.S)
     assert found, output
     return str(found[-1])
 
@@ -199,6 +204,25 @@ AT_ONCE = {
 }
 # As if it were time to ask the helper, where nothing tells that the daemon is dead.
 DUE = {"fish": "set -g __llmenv_next 0; set -g __llmenv_due 0"} if not PROC else {}
+
+# As if the last pass, of whichever shell, were long ago.
+LONG_AGO = dict.fromkeys(
+    SHELLS, "command touch -c -t 200001010000 $XDG_STATE_HOME/llmenv/stub.proof"
+)
+# As if it were that long since this shell last started the helper.
+INTERVAL_S = render.INTERVAL_S if PROC else render.INTERVAL_WITHOUT_PROC_S
+ONE_MINUTE = {
+    "bash": f"__llmenv_asked=$((SECONDS - {INTERVAL_S}))",
+    "zsh": f"__llmenv_asked=$((SECONDS - {INTERVAL_S}))",
+    "fish": f"{LONG_AGO['fish']}; set -g __llmenv_next 0;"
+    f" set -g __llmenv_due (math $__llmenv_due - {INTERVAL_S})",
+}
+NEARLY_A_MINUTE = {
+    "bash": f"__llmenv_asked=$((SECONDS - {INTERVAL_S - 5}))",
+    "zsh": f"__llmenv_asked=$((SECONDS - {INTERVAL_S - 5}))",
+    "fish": f"{LONG_AGO['fish']}; set -g __llmenv_next 0;"
+    f" set -g __llmenv_due (math $__llmenv_due - {INTERVAL_S - 5})",
+}
 # A prompt of fish's that has no substitution, as the one in pty_shell.py has.
 STEADY = {
     "fish": "set -g __n (seq 0 999); function fish_prompt; set -l s $status; set -e __n[1];"
@@ -238,3 +262,42 @@ def prompts_until(shell: Shell, condition: Callable[[], object]) -> None:
     while not condition():
         assert time.monotonic() < deadline, f"not within 20 s: {condition}"
         assert shell.run() == (0, "")
+
+
+def until(shell: Shell, seen: str) -> str:
+    """Press return until the output has *seen* in it; return that output."""
+    deadline = time.monotonic() + 20
+    while time.monotonic() < deadline:
+        output = shell.run()[1]
+        if seen in output:
+            return output
+    raise AssertionError(f"{seen!r} was never printed")
+
+
+@contextmanager
+def held(world: World, name: str = "stub") -> Iterator[None]:
+    """Be the daemon *name*: what a shell looks at says that the service lives."""
+    world.state.mkdir(mode=0o700, parents=True, exist_ok=True)
+    (world.state / f"{name}.life").touch(0o600)
+    fd = open_proof(world, name)
+    proof = world.state / f"{name}.{'alive' if PROC else 'pid'}"
+    if PROC:
+        proof.symlink_to(f"/proc/{os.getpid()}/fd/{fd}/{name}.life")
+    else:
+        proof.write_text(str(os.getpid()))
+    try:
+        yield
+    finally:
+        os.close(fd)
+        proof.unlink()
+
+
+def open_proof(world: World, name: str) -> int:
+    """Hold open what the daemon *name* does; no pass is due for a minute."""
+    directory = world.state / f"{name}.proof"
+    directory.mkdir(exist_ok=True)
+    link = directory / f"{name}.life"
+    if not link.is_symlink():
+        link.symlink_to(f"../{name}.life")
+    os.utime(directory, (time.time() + 60,) * 2)
+    return os.open(directory, os.O_RDONLY)

@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 from xml.etree import ElementTree
 
-import bench
 from bench_report import rows, svg
 from bench_shells import place_with
+
+import bench
 
 if TYPE_CHECKING:
     from pathlib import Path

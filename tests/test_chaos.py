@@ -5,8 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
+from daemons import need, processes_with
+from packed import ENSURE
+
 from chaos import Bench, Call, Experiment, carried_out, failures, kills
-from daemons import ENSURE, need, processes_with
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

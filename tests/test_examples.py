@@ -12,7 +12,7 @@ import neighbours
 import pytest
 import yaml
 from daemons import World, need, wait_until
-from shells import SHELLS, Shell, counted, fires_once_a_prompt, revives
+from shells import EACH, SHELLS, Shell, counted, fires_once_a_prompt, revives
 
 if TYPE_CHECKING:
     import subprocess
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 PROJECT = Path(__file__).parent.parent
 EXAMPLES = PROJECT / "examples"
 RC = {"bash": "bashrc", "zsh": "zshrc", "fish": "config.fish"}
-EACH = pytest.mark.parametrize("name", SHELLS)
+pytestmark = pytest.mark.usefixtures("configured")
 
 
 # --- rc files ------------------------------------------------------------------------

@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING
 import pytest
 from platformdirs.unix import Unix
 
-from llmenv_hooks import ensure, places
+from llmenv_hooks import places
+from llmenv_hooks.helper.errors import Problem
+from llmenv_hooks.helper.places import xdg_directory
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -39,7 +41,7 @@ def test_the_helper_and_platformdirs_agree(
     fallback, by_platformdirs = PLACES[variable]
     monkeypatch.setenv("HOME", str(tmp_path))
     put(monkeypatch, variable, value)
-    assert ensure.xdg_directory(variable, fallback, "it") == by_platformdirs()
+    assert xdg_directory(variable, fallback, "it") == by_platformdirs()
 
 
 @pytest.mark.parametrize(("value", "home"), list(itertools.product(VALUES, VALUES)))
@@ -51,12 +53,12 @@ def test_the_commands_have_the_helpers_rule_also_without_a_home(
     put(monkeypatch, "XDG_CONFIG_HOME", value)
     put(monkeypatch, "HOME", home)
     try:
-        data = ensure.xdg_directory("XDG_DATA_HOME", ".local/share", "it")
-    except ensure.Problem:
+        data = xdg_directory("XDG_DATA_HOME", ".local/share", "it")
+    except Problem:
         for place in (places.data_directory, places.config_home):
-            with pytest.raises(ensure.Problem, match=r"set HOME$"):
+            with pytest.raises(Problem, match=r"set HOME$"):
                 place()
     else:
         assert places.data_directory() == data
-        config = ensure.xdg_directory("XDG_CONFIG_HOME", ".config", "it")
+        config = xdg_directory("XDG_CONFIG_HOME", ".config", "it")
         assert f"{places.config_home().rstrip('/')}/llmenv" == config

@@ -10,7 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from llmenv_hooks import ensure, render
+from llmenv_hooks import render
+from llmenv_hooks.helper.configfiles import load_config
+from llmenv_hooks.helper.version import __version__
 
 ROOT = Path(__file__).parent.parent
 
@@ -67,7 +69,7 @@ def test_init_from_a_wheel_says_what_the_example_server_needs(
             assert f"{python} -m pip install 'llmenv-hooks[proxy]'" in done.stderr
             (site,) = installed.parent.glob("lib/*/site-packages")
             (site / "mcp.py").touch()  # as good as installed, as far as init looks
-    (service,) = ensure.load_config(str(tmp_path / ".config/llmenv/config.toml")).services
+    (service,) = load_config(str(tmp_path / ".config/llmenv/config.toml")).services
     assert service.command == [str(python), str(site / "llmenv_hooks/examples/memory_server.py")]
 
 
@@ -75,7 +77,7 @@ def test_a_wheel_brings_llmenv_ensure(installed: Path) -> None:
     done = subprocess.run(
         [str(installed / "llmenv-ensure"), "--version"], capture_output=True, text=True, check=True
     )
-    assert done.stdout == f"llmenv-ensure {ensure.__version__}\n"
+    assert done.stdout == f"llmenv-ensure {__version__}\n"
 
 
 def test_an_editable_install_reads_the_checkouts_templates(

@@ -18,7 +18,7 @@ from llmenv_hooks.commands.service_checks import SERVICE_CHECKS, left_over_servi
 from llmenv_hooks.helper.configfiles import load_config
 from llmenv_hooks.helper.errors import Problem, printable
 from llmenv_hooks.helper.ports import probe
-from llmenv_hooks.helper.services import Service
+from llmenv_hooks.helper.services import MCP_PROXY, Service
 from llmenv_hooks.helper.version import __version__
 from llmenv_hooks.places import PACKAGE
 
@@ -70,7 +70,7 @@ def examine() -> Iterator[Finding]:
     yield Finding("config", "ok", f"{there}: {names}")
     where = "this host" if config.here else "another host, nothing runs here"
     yield Finding("server_host", "ok", f"{config.server_host or 'not set'}: {where}")
-    if config.here and any(service.bridge for service in config.services):
+    if config.here and any(service.bridge == MCP_PROXY for service in config.services):
         yield from _safely("mcp-proxy", bridge_program)
     yield from _safely("left over", left_over_services, config)
     for service in config.services:

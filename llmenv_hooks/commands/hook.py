@@ -3,13 +3,13 @@
 import os
 import sys
 
-from llmenv_hooks import render
+from llmenv_hooks import hookcache, render
 from llmenv_hooks.commands.parameters import Shell
 
 
 def print_hook(shell: Shell) -> None:
     """Print the prompt hook of SHELL, for its rc file to evaluate."""
-    sys.stdout.buffer.write(render.cached_hook(shell))
+    sys.stdout.buffer.write(hookcache.cached_hook(shell))
 
 
 def print_export(shell: Shell) -> None:

@@ -13,7 +13,7 @@ from typing import Annotated
 import shellingham  # type: ignore[import-untyped]
 import typer
 
-from llmenv_hooks import render, userfile
+from llmenv_hooks import onefile, render, userfile
 from llmenv_hooks.commands import rcblock
 from llmenv_hooks.commands.parameters import OptionalShell
 from llmenv_hooks.commands.rcfiles import rc_files, startup_files
@@ -38,7 +38,8 @@ def install(shell: OptionalShell = None, dry_run: DryRun = False) -> None:
     files = [(path, userfile.load(path)) for path in rc_files(shell)]
     edits = [(path, old, rcblock.with_block(path, old, line)) for path, old in files]
     if dry_run:
-        render.static(shell, static, state, config)  # raises what a real run would
+        own = [onefile.unpacked()]  # no copy is kept
+        render.static(shell, static, state, config, helpers=own)  # raises what a real run would
         shown = "".join(userfile.diff(*edit) for edit in edits)
         print(shown.rstrip("\n") or "llmenv is installed already, nothing would change")
         return
@@ -111,6 +112,7 @@ def uninstall(shell: OptionalShell = None) -> None:
         except Problem as problem:
             print(f"llmenv: {problem}", file=sys.stderr)
             failed = True
+    onefile.take_away_all()
     if failed:
         raise typer.Exit(1)
     if not found:

@@ -17,7 +17,7 @@ from llmenv_hooks.helper.locks import start_lock_holder, start_lock_is_held
 from llmenv_hooks.helper.mcp import DEEP_TIMEOUT_S, call_mcp
 from llmenv_hooks.helper.pidfile import read_pidfile
 from llmenv_hooks.helper.places import state_dir
-from llmenv_hooks.helper.programs import command_line, expanded
+from llmenv_hooks.helper.programs import expanded, program_path
 from llmenv_hooks.helper.records import left_over
 from llmenv_hooks.helper.status import Status, inspect
 from llmenv_hooks.helper.version import __version__
@@ -38,8 +38,8 @@ HELLO = {
 def _command(service: Service) -> Iterator[Finding]:
     """Find the service's own program; mcp-proxy has a row of its own."""
     meant = expanded(service)
-    meant.bridge = False
-    yield Finding("command", "ok", " ".join(command_line(meant)), service=service.name)
+    command = [program_path(meant), *meant.command[1:]]
+    yield Finding("command", "ok", " ".join(command), service=service.name)
 
 
 def _address(service: Service) -> Iterator[Finding]:

@@ -7,7 +7,7 @@ import os
 from llmenv_hooks.helper.attempts import DEFAULT_TIMEOUT_S
 from llmenv_hooks.helper.configfiles import load_config
 from llmenv_hooks.helper.errors import Problem, UsageError, printable
-from llmenv_hooks.helper.services import DEFAULT_NAME, Service, valid_name
+from llmenv_hooks.helper.services import DEFAULT_NAME, NO_BRIDGE, Service, valid_name
 
 USAGE = """Start a service exactly once, however many ask at once; prove that it lives.
 
@@ -33,7 +33,8 @@ or `NAME not-running`.
     --stop           end it instead, and leave it stopped
     --json           a JSON object a line instead of words
     --quiet          nothing on stdout
-    --pack PATH      write this program to PATH, as one file
+    --pack PATH      write this program to PATH, as one file, and its bridge
+                     beside it
     --hook STATE CONFIG   as the prompt hook calls it: detached, silent, with
                      growing pauses
 
@@ -146,7 +147,7 @@ class Arguments:
                 raise Problem(config.not_here)
             return [known[named]]
         base = known.get(named or DEFAULT_NAME) or Service(named or DEFAULT_NAME)
-        bridge = base.bridge and "--no-bridge" not in self.switches
+        bridge = NO_BRIDGE if "--no-bridge" in self.switches else base.bridge
         bind = self.values.get("--bind", base.bind)
         return [base.but(command=self.command or base.command, bind=bind, bridge=bridge)]
 

@@ -7,16 +7,17 @@ from __future__ import annotations
 
 import time
 
+from llmenv_hooks.helper.bridges import command_line
 from llmenv_hooks.helper.errors import EnsureOutcome, NotYet, Problem, Result, printable
 from llmenv_hooks.helper.failures import attempt_digest, note_failure
 from llmenv_hooks.helper.logfile import cut_log
 from llmenv_hooks.helper.mcp import deep_check
 from llmenv_hooks.helper.pidfile import read_pidfile
 from llmenv_hooks.helper.places import Files, cannot_use
-from llmenv_hooks.helper.programs import command_line, expanded
+from llmenv_hooks.helper.programs import expanded
 from llmenv_hooks.helper.proofs import linked_pid
 from llmenv_hooks.helper.publishing import publish
-from llmenv_hooks.helper.services import Service
+from llmenv_hooks.helper.services import MCP_PROXY, Service
 from llmenv_hooks.helper.sight import Sight
 
 TYPE_CHECKING = False
@@ -52,7 +53,7 @@ class Attempt:
         self.files = files
         self.deadline = deadline
         self.hook = hook
-        self.deep = deep and service.bridge
+        self.deep = deep and service.bridge == MCP_PROXY
         self.revive = revive
         self.note = ""
 
@@ -91,7 +92,7 @@ class Attempt:
         """
         try:
             service = expanded(self.service)
-            return service, command_line(service)
+            return service, command_line(service, self.files)
         except Problem as problem:
             self.fail(str(problem))
 

@@ -8,6 +8,8 @@ from llmenv_hooks.helper.programs import expandable
 from llmenv_hooks.helper.services import (
     DEFAULT_BIND,
     FIRST_URL,
+    GUARDED,
+    MCP_PROXY,
     START_TIMEOUT_S,
     Service,
     valid_name,
@@ -22,7 +24,7 @@ if TYPE_CHECKING:
 class Checker:
     """Turns a parsed config into a `Config`, or says which line is wrong."""
 
-    SERVICE_KEYS = ("command", "bind", "bridge", "env", "cwd", "start_timeout", "autostart")
+    SERVICE_KEYS = tuple("command bind bridge origins env cwd start_timeout autostart".split())
 
     def __init__(self, path: str, text: str, stamp: str) -> None:
         self.path = path
@@ -68,9 +70,9 @@ class Checker:
         wait = values.get("start_timeout", START_TIMEOUT_S)
         if isinstance(wait, bool) or not isinstance(wait, (int, float)) or not 0 < wait <= 3600:
             self.wrong(where, "start_timeout", "want seconds, more than 0 and at most 3600")
-        for key in ("bridge", "autostart"):
-            if not isinstance(values.get(key, True), bool):
-                self.wrong(where, key, "want true or false")
+        if not isinstance(values.get("autostart", True), bool):
+            self.wrong(where, "autostart", "want true or false")
+        bridge, origins = self.bridge(where, values)
         if not isinstance(values.get("bind", DEFAULT_BIND), str):
             self.wrong(where, "bind", "want an address in quotes, e.g. 127.0.0.1:7878")
         try:
@@ -78,7 +80,8 @@ class Checker:
                 name,
                 command,
                 values.get("bind", DEFAULT_BIND),
-                bridge=values.get("bridge", True),
+                bridge=bridge,
+                origins=origins,
                 env=env,
                 cwd=cwd,
                 start_timeout=float(wait),
@@ -87,6 +90,17 @@ class Checker:
             )
         except UsageError as error:
             self.wrong(where, "bind", str(error))
+
+    def bridge(self, where: str, values: dict[str, Any]) -> tuple[bool | str, list[str]]:
+        """Return how a service is bridged, and which web origins its bridge lets in."""
+        bridge, origins = values.get("bridge", GUARDED), values.get("origins", [])
+        if not (isinstance(bridge, bool) or bridge in (GUARDED, MCP_PROXY)):
+            self.wrong(where, "bridge", f'want "{GUARDED}", "{MCP_PROXY}" or false')
+        if origins and not (_strings(origins) and all("://" in origin for origin in origins)):
+            self.wrong(where, "origins", 'want a list, e.g. ["vscode-webview://name"]')
+        if origins and bridge != GUARDED:
+            self.wrong(where, "origins", f'only bridge = "{GUARDED}" looks at the origin')
+        return bridge, origins
 
     def distinct(self, services: list[Service]) -> None:
         for index, service in enumerate(services):

@@ -10,7 +10,7 @@ from llmenv_hooks.helper.files import modified, read_regular, replace_file
 from llmenv_hooks.helper.places import Files
 from llmenv_hooks.helper.processes import realm
 from llmenv_hooks.helper.programs import expanded, mcp_proxy_command, which
-from llmenv_hooks.helper.services import Service, checksum
+from llmenv_hooks.helper.services import MCP_PROXY, Service, checksum
 
 LONGEST_PAUSE_S = 300.0
 
@@ -63,7 +63,7 @@ def attempt_digest(service: Service) -> str:
     parts = [service.digest, service.stamp]
     try:
         programs = [which(expanded(service).command[0]) or ""]
-        programs += [mcp_proxy_command()[0]] if service.bridge else []
+        programs += [mcp_proxy_command()[0]] if service.bridge == MCP_PROXY else []
     except Problem as problem:
         return checksum([*parts, str(problem)])
     return checksum([*parts, *(f"{path} {modified(os.path.realpath(path))}" for path in programs)])

@@ -10,6 +10,7 @@ import os
 import time
 
 from llmenv_hooks.helper.attempts import Again, Attempt
+from llmenv_hooks.helper.bridges import command_line
 from llmenv_hooks.helper.errors import EnsureOutcome, NotYet, Problem, Result, printable
 from llmenv_hooks.helper.files import close_quietly, open_ours, still_at
 from llmenv_hooks.helper.identity import RECORD_BYTES, identity_of
@@ -17,11 +18,12 @@ from llmenv_hooks.helper.locks import life_is_held, take_lifetime_lock
 from llmenv_hooks.helper.logfile import cut_log, log_tail
 from llmenv_hooks.helper.marks import MARK, new_mark
 from llmenv_hooks.helper.owners import may_serve_for
-from llmenv_hooks.helper.places import cannot_use
+from llmenv_hooks.helper.places import Files, cannot_use, default_pid_path
 from llmenv_hooks.helper.ports import find_listener, probe
-from llmenv_hooks.helper.programs import command_line, daemon_environment
+from llmenv_hooks.helper.programs import daemon_environment
 from llmenv_hooks.helper.proofs import is_stopped, open_proof_dir
-from llmenv_hooks.helper.services import DEFAULT_NAME, Service, open_to_others
+from llmenv_hooks.helper.services import DEFAULT_NAME, GUARDED, MCP_PROXY, Service, open_to_others
+from llmenv_hooks.helper.sockets import prepare_socket
 from llmenv_hooks.helper.statefiles import write_readme
 from llmenv_hooks.helper.stopping import end_strays, end_tree
 
@@ -47,6 +49,8 @@ def launch(attempt: Attempt, lock: int) -> Result:
     service, argv = attempt.meant()
     end_strays(service, attempt.files)
     write_readme(attempt.files.directory)
+    if service.bridge == GUARDED:
+        prepare_socket(attempt.files)
     child, offset = _spawn_under_locks(attempt, lock, service, argv)
     try:
         return _await_port(attempt, child, offset)
@@ -191,7 +195,7 @@ def spawn(
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=output,
-            cwd="/" if service.bridge else service.cwd,
+            cwd="/" if service.bridge == MCP_PROXY else service.cwd,
             env=daemon_environment(service) | (mark or {}),
             start_new_session=True,
             pass_fds=held if life is None else (life, *held),
@@ -211,6 +215,6 @@ def spawn_mcp_proxy(bind: str) -> int:
         Problem: a program is missing or cannot be run.
     """
     service = Service(DEFAULT_NAME, bind=bind)
-    child = spawn(service, command_line(service), None)
+    child = spawn(service, command_line(service, Files(default_pid_path())), None)
     child.returncode = 0  # it outlives us: no warning about that
     return child.pid

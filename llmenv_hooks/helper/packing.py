@@ -1,22 +1,24 @@
 """The one file: the rooms of a package, one after the other, as one text.
 
-Owns llmenv-ensure.py: what the hooks call, what the tests drive, and what people copy to another
-machine.  SQLite ships its amalgamation the same way.  The same source gives the same bytes under
-every Python, since the text is taken as it stands, and only imports among rooms are left out.
+Owns llmenv-ensure.py, what the hooks call, what the tests drive, and what people copy to another
+machine; and llmenv-bridge.py beside it.  SQLite ships its amalgamation the same way.  The same
+source gives the same bytes under every Python, since the text is taken as it stands, and only
+imports among rooms are left out.
 """
 
 from __future__ import annotations
 
 import os
 
-from llmenv_hooks.helper.errors import Problem, printable
+from llmenv_hooks.helper.bridges import bridge_beside, bridge_program
+from llmenv_hooks.helper.errors import Problem, UsageError, printable
 from llmenv_hooks.helper.version import __version__
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import ast
 
-HELPER = "llmenv_hooks.helper"
+HELPER, BRIDGE = "llmenv_hooks.helper", "llmenv_hooks.bridge"
 
 HEADING = """\
 # {name} {version}: generated from the rooms of {package}; change those, not this file.
@@ -92,10 +94,26 @@ def _names(node: ast.stmt) -> list[str]:
 
 def packed_helper() -> bytes:
     """Return llmenv-ensure.py; where this runs as that file, its own text."""
-    if not __name__.startswith(HELPER):
-        with open(__file__, "rb") as file:
-            return file.read()
-    return packed("llmenv-ensure", HELPER)
+    return packed("llmenv-ensure", HELPER) if _runs_unpacked() else _read(__file__)
+
+
+def packed_bridge() -> bytes:
+    """Return llmenv-bridge.py; where this runs as the one file, the text of the one beside it.
+
+    Raises:
+        Problem: that is not there.
+        OSError: it cannot be read.
+    """
+    return packed("llmenv-bridge", BRIDGE) if _runs_unpacked() else _read(bridge_program())
+
+
+def _runs_unpacked() -> bool:
+    return __name__.startswith("llmenv_hooks.")
+
+
+def _read(path: str) -> bytes:
+    with open(path, "rb") as file:
+        return file.read()
 
 
 def packed(name: str, package: str) -> bytes:
@@ -153,15 +171,22 @@ def _imports_first(line: str) -> tuple[bool, str]:
 
 
 def pack(path: str) -> None:
-    """Write llmenv-ensure.py to the absolute *path*, by a temporary file and rename.
+    """Write llmenv-ensure.py to the absolute *path*, and beside it the bridge.
+
+    The bridge's name has `bridge` where that of *path* has `ensure`.  Each is put there by rename.
 
     Raises:
-        Problem: it cannot be written.
+        UsageError: the name of *path* is no such name.
+        Problem: they cannot be written.
     """
-    temporary = path + ".tmp"
-    try:
-        with open(temporary, "wb") as file:
-            file.write(packed_helper())
-        os.replace(temporary, path)
-    except OSError as error:
-        raise Problem(f"cannot write {printable(path)}: {error.strerror or error}") from None
+    beside = bridge_beside(path)
+    if beside == path:
+        raise UsageError(f"--pack wants a name with `ensure` in it, not {printable(path)}")
+    for place, content in ((beside, packed_bridge()), (path, packed_helper())):
+        temporary = place + ".tmp"
+        try:
+            with open(temporary, "wb") as file:
+                file.write(content)
+            os.replace(temporary, place)
+        except OSError as error:
+            raise Problem(f"cannot write {printable(place)}: {error.strerror or error}") from None

@@ -77,6 +77,9 @@ class Files:
         self.alive = base + ".alive"
         self.output = base + ".output"
         self.fail = base + ".fail"
+        self.sock = base + ".sock"
+        self.child = base + ".child"
+        self.token = base + ".token"
         self.log = base + ".log"
         self.old_log = base + ".log.1"
         # Where there are no locks, `_with_locks` has put them elsewhere and left a link.

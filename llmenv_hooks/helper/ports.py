@@ -10,7 +10,7 @@ from llmenv_hooks.helper.directories import user_name
 from llmenv_hooks.helper.errors import Problem, printable
 from llmenv_hooks.helper.processes import PROC, all_pids, descriptors, has_proc, proc_file, run_tool
 from llmenv_hooks.helper.programs import expanded
-from llmenv_hooks.helper.services import Service, reachable
+from llmenv_hooks.helper.services import GUARDED, MCP_PROXY, Service, reachable
 
 
 class Listener:
@@ -29,9 +29,12 @@ class Listener:
             return False
         names = {os.path.basename(word) for word in self.command}
         wanted = {os.path.basename(service.command[0])}
-        if service.bridge:
+        words = list(service.command[1:])
+        if service.bridge == MCP_PROXY:
             wanted.add("mcp-proxy")
-        words = [*service.command[1:], *([str(service.port)] if service.bridge else [])]
+            words.append(str(service.port))
+        elif service.bridge == GUARDED:
+            words += ["--name", service.name, "--bind", service.bind]
         return wanted <= names and all(word in self.command for word in words)
 
     def __str__(self) -> str:

@@ -1,4 +1,4 @@
-"""What is run: programs on PATH, the argv of a daemon, and its environment."""
+"""What is run: programs on PATH, what stands in a command, and a daemon's environment."""
 
 from __future__ import annotations
 
@@ -117,11 +117,11 @@ def _expand(text: str) -> str:
     return done
 
 
-def command_line(service: Service) -> list[str]:
-    """Return the argv that runs *service*, which is `expanded`, programs as absolute paths.
+def program_path(service: Service) -> str:
+    """Return the absolute path of the program that *service*, which is `expanded`, runs.
 
     Raises:
-        Problem: a program is not there.
+        Problem: it is not there.
     """
     program = which(service.command[0])
     if program is None:
@@ -129,14 +129,7 @@ def command_line(service: Service) -> list[str]:
             f"{printable(service.command[0], 100)} is not an executable file, nor one on PATH;"
             " install it, or name another command for this service in the config"
         )
-    command = [program, *service.command[1:]]
-    if not service.bridge:
-        return command
-    proxy, leading = mcp_proxy_command()
-    # Stateless, so that agents survive a restart of the proxy.
-    options = ["--host", service.host, "--port", str(service.port), "--stateless"]
-    options += ["--log-level", "WARNING", "--cwd", service.cwd, "--pass-environment"]
-    return [proxy, *leading, *options, "--", *command]
+    return program
 
 
 def daemon_environment(service: Service) -> dict[str, str]:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 DEFAULT_NAME = "mcp-proxy"
 DEFAULT_COMMAND = ["icm", "serve"]
 DEFAULT_BIND = "127.0.0.1:7878"
+GUARDED, MCP_PROXY, NO_BRIDGE = "guarded", "mcp-proxy", ""  # how a service is bridged
 FIRST_URL = "LLMENV_MCP_URL"  # where shells find the first service
 START_TIMEOUT_S = 60.0
 
@@ -48,7 +49,9 @@ def parse_bind(bind: str) -> tuple[str, int]:
 class Service:
     """A named daemon that should be running.
 
-    *command* is an argv; *bind* as for `parse_bind`; *env* is added to the daemon's environment;
+    *command* is an argv; *bind* as for `parse_bind`; *bridge* is GUARDED (our
+    own), MCP_PROXY (also True) or NO_BRIDGE (also False: the command listens by itself); *origins*
+    are the web origins that our bridge lets in; *env* is added to the daemon's environment;
     *cwd* is absolute; *start_timeout* in seconds; *stamp* changes when the config does; without
     *autostart* it is only started by name.  *command*, *cwd* and the values of *env* are as in the
     config: `expanded` puts in what `~` and `${NAME}` stand for.
@@ -60,7 +63,8 @@ class Service:
         command: list[str] | None = None,
         bind: str = DEFAULT_BIND,
         *,
-        bridge: bool = True,
+        bridge: bool | str = MCP_PROXY,
+        origins: list[str] | None = None,
         env: dict[str, str] | None = None,
         cwd: str = "/",
         start_timeout: float = START_TIMEOUT_S,
@@ -70,19 +74,20 @@ class Service:
         self.name = name
         self.command = list(command or DEFAULT_COMMAND)
         self.host, self.port = parse_bind(bind)
-        self.bridge = bridge
+        self.bridge = (NO_BRIDGE, MCP_PROXY)[bridge] if isinstance(bridge, bool) else bridge
+        self.origins = list(origins or [])
         self.env = dict(env or {})
         self.cwd = cwd
         self.start_timeout = start_timeout
         self.autostart = autostart
         self.stamp = stamp
-        parts = [self.bind, str(bridge), cwd, *self.command]
+        parts = [self.bind, self.bridge, *self.origins, cwd, *self.command]
         parts += [f"{key}={self.env[key]}" for key in sorted(self.env)]
         self.digest = checksum(parts)  # changes when the daemon would have to be another
 
     def but(self, **changed: Any) -> Service:
         """Return this service with the fields that are named *changed*."""
-        names = "name command bind bridge env cwd start_timeout autostart stamp".split()
+        names = "name command bind bridge origins env cwd start_timeout autostart stamp".split()
         return Service(**{name: getattr(self, name) for name in names} | changed)
 
     @property
@@ -92,6 +97,7 @@ class Service:
 
 
 def checksum(parts: list[str]) -> str:
+    """Return eight hexadecimal digits that change with *parts*."""
     return f"{zlib.crc32(chr(0).join(parts).encode('utf-8', 'surrogateescape')):08x}"
 
 
@@ -101,6 +107,7 @@ def reachable(host: str) -> str:
 
 
 def is_local(host: str) -> bool:
+    """True for an address that only this machine can reach."""
     return host.startswith("127.") or host == "::1"
 
 
@@ -108,7 +115,10 @@ def open_to_others(service: Service) -> str | None:
     """Return the warning about a *service* that more than this machine can reach, or None."""
     if is_local(service.host):
         return None
-    return f"{service.bind} can be reached by other machines, and nobody is asked for a password"
+    asked = "nobody is asked for a password"
+    if service.bridge == GUARDED:
+        asked = f"who asks needs the token in {service.name}.token"
+    return f"{service.bind} can be reached by other machines, and {asked}"
 
 
 def valid_name(name: str) -> bool:

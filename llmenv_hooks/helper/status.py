@@ -2,30 +2,44 @@
 
 from __future__ import annotations
 
+from llmenv_hooks.helper.errors import printable
 from llmenv_hooks.helper.failures import read_failure
 from llmenv_hooks.helper.mcp import deep_check
 from llmenv_hooks.helper.places import Files
 from llmenv_hooks.helper.processes import process_age
 from llmenv_hooks.helper.proofs import is_stopped, linked_pid
 from llmenv_hooks.helper.realms import find
-from llmenv_hooks.helper.services import Service
+from llmenv_hooks.helper.services import GUARDED, MCP_PROXY, Service
+from llmenv_hooks.helper.sockets import ask_bridge
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 
 class Status:
     """What `inspect` found.
 
     *state* is running, broken (its stdio server is gone), starting, stopped, failed, taken or
-    down; *pid* the listener's, *uptime* in seconds, both None where not known; *detail* one line.
+    down; *pid* the listener's, *uptime* in seconds, both None where not known; *detail* one line;
+    *bridge* what our bridge tells about itself, where there is one.
     """
 
     def __init__(
-        self, state: str, files: Files, pid: int | None, uptime: float | None, detail: str
+        self,
+        state: str,
+        files: Files,
+        pid: int | None,
+        uptime: float | None,
+        detail: str,
+        bridge: dict[str, Any] | None = None,
     ) -> None:
         self.state = state
         self.files = files
         self.pid = pid
         self.uptime = uptime
         self.detail = detail
+        self.bridge = bridge
 
 
 def inspect(service: Service, state: str) -> Status:
@@ -38,8 +52,10 @@ def inspect(service: Service, state: str) -> Status:
     failure = read_failure(files)
     pid = linked_pid(files) or sight.pid
     uptime = process_age(pid) if pid else None
-    if sight.state in ("up", "adopted"):
-        verdict = deep_check(service) if service.bridge else "ok"
+    if sight.answers and service.bridge == GUARDED:
+        return _guarded(service, files, pid, uptime)
+    if sight.answers:
+        verdict = deep_check(service) if service.bridge == MCP_PROXY else "ok"
         words = {"gone": "its stdio server is gone", "ok": ""}.get(verdict, f"answers: {verdict}")
         return Status("broken" if verdict == "gone" else "running", files, pid, uptime, words)
     if sight.state in ("starting", "bare"):
@@ -54,3 +70,15 @@ def inspect(service: Service, state: str) -> Status:
         said = failure.message.removeprefix(f"{service.name}: ")
         return Status("failed", files, None, None, said)
     return Status("down", files, None, None, "")
+
+
+def _guarded(service: Service, files: Files, pid: int | None, uptime: float | None) -> Status:
+    """Return how a service behind our bridge is doing: what the bridge tells of its server."""
+    told = ask_bridge(files)
+    if told is None:
+        return Status("running", files, pid, uptime, "its socket does not answer")
+    server = told.get("server", {})
+    state, reason = str(server.get("state")), printable(str(server.get("reason") or ""))
+    detail = "" if state == "running" else f"its server is {state}"
+    detail += f": {reason}" if detail and reason else ""
+    return Status("broken" if state == "failing" else "running", files, pid, uptime, detail, told)

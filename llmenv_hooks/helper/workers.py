@@ -13,12 +13,12 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
     from typing import Any, NoReturn, TypeVar
 
-    T = TypeVar("T")
+    Outcome = TypeVar("Outcome")
 
 
 def at_once(
-    services: list[Service], work: Callable[[Service], T]
-) -> Iterator[tuple[Service, T | None]]:
+    services: list[Service], work: Callable[[Service], Outcome]
+) -> Iterator[tuple[Service, Outcome | None]]:
     """Do *work* for all *services* at once; yield each with what came of it, as they end.
 
     What *work* returns must be what marshal can write.  None: its process was ended.  One service
@@ -57,7 +57,7 @@ def worst_status(statuses: Iterable[int | None]) -> int:
     return next((status for status in (1, 2, 75) if status in seen), max(seen, default=0))
 
 
-def _begin(work: Callable[[Service], T], service: Service) -> tuple[int, int]:
+def _begin(work: Callable[[Service], Outcome], service: Service) -> tuple[int, int]:
     """Fork a process that does the work; return where its report is to be read, and its pid."""
     reader, writer = os.pipe()
     try:

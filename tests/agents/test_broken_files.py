@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from agents.support import IN_JSON, SHAPES
 
-from llmenv_hooks import ensure
 from llmenv_hooks.agents.table import AGENTS
+from llmenv_hooks.helper.errors import Problem
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -71,7 +71,7 @@ def test_a_broken_file_is_named_and_left_alone(
     home: Home, name: str, content: bytes, words: str, option: str
 ) -> None:
     path = home.put(name, content)
-    with pytest.raises(ensure.Problem, match="^" + re.escape(f"{path}{words}")) as caught:
+    with pytest.raises(Problem, match="^" + re.escape(f"{path}{words}")) as caught:
         home(name, option)
     assert str(caught.value).endswith("; nothing was changed")
     assert str(caught.value).isprintable()

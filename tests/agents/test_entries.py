@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from agents.support import CONFIG, IN_JSON, SHAPES, URLS, expected, parsed, read, texts, with_entry
 
-from llmenv_hooks import ensure
 from llmenv_hooks.agents.table import AGENTS
+from llmenv_hooks.helper.errors import Problem
 
 if TYPE_CHECKING:
     from agents.support import Home
@@ -34,7 +34,7 @@ def test_an_entry_of_somebody_else_is_left_alone(
     key = AGENTS[name].url_key
     content = with_entry(name, {key if k == "URL" else k: value for k, value in entry.items()})
     path = home.put(name, content)
-    with pytest.raises(ensure.Problem, match=f"^{path}: memory in it is another server"):
+    with pytest.raises(Problem, match=f"^{path}: memory in it is another server"):
         home(name, "write")
     assert "has nothing of ours" in home(name, "remove")
     assert path.read_bytes() == content
@@ -69,7 +69,7 @@ def test_an_entry_with_more_than_we_write_is_named(
     path = home.put(name, content)
     says = re.escape(f"memory in it is not as llmenv writes it ({', '.join(more)})")
     for option in ("write", "remove"):
-        with pytest.raises(ensure.Problem, match=f"^{path}: {says}: edit that by hand; nothing"):
+        with pytest.raises(Problem, match=f"^{path}: {says}: edit that by hand; nothing"):
             home(name, option)
         assert path.read_bytes() == content
     assert "another server" in home(None)
@@ -79,7 +79,7 @@ def test_an_entry_with_more_than_we_write_is_named(
     written = parsed(name, path.read_bytes())[SHAPES[name][0][0]]
     assert written["memory"] == {key: URLS["memory"]} | more
     assert written["tunnel"] == expected(name)["tunnel"]
-    with pytest.raises(ensure.Problem, match=says):
+    with pytest.raises(Problem, match=says):
         home(name, "remove")
 
 

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import pytest
 from agents.support import SHAPES, expected, parsed
 
-from llmenv_hooks import ensure
 from llmenv_hooks.agents.table import AGENTS
+from llmenv_hooks.helper.errors import UsageError
 
 if TYPE_CHECKING:
     from agents.support import Home
@@ -51,9 +51,7 @@ def test_a_project_has_a_file_of_its_own(
     project.mkdir()
     monkeypatch.chdir(project)
     if name == "windsurf":
-        with pytest.raises(
-            ensure.UsageError, match=r"^Windsurf has no configuration in a project$"
-        ):
+        with pytest.raises(UsageError, match=r"^Windsurf has no configuration in a project$"):
             home(name, "write", "project")
         return
     home(name, "write", "project")

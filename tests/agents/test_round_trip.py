@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from agents.support import SHAPES, URLS, expected, others, parsed, read, texts
 
-from llmenv_hooks import ensure
 from llmenv_hooks.agents.table import AGENTS
+from llmenv_hooks.helper.errors import Problem
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -103,7 +103,7 @@ def test_a_link_stays_and_a_mode_is_kept(home: Home, name: str) -> None:
 def test_a_read_only_file_is_left_alone(home: Home, name: str) -> None:
     path = home.put(name, b"")
     path.chmod(0o444)
-    with pytest.raises(ensure.Problem, match=f"^cannot write {path}: it is read-only$"):
+    with pytest.raises(Problem, match=f"^cannot write {path}: it is read-only$"):
         home(name, "write")
     assert path.read_bytes() == b""
 
@@ -135,6 +135,6 @@ def test_without_a_home_nothing_is_written(
     monkeypatch.chdir(home.root)
     monkeypatch.setenv("HOME", where)
     for name in (*AGENTS, None):
-        with pytest.raises(ensure.Problem, match=r"HOME is no absolute path; set HOME$"):
+        with pytest.raises(Problem, match=r"HOME is no absolute path; set HOME$"):
             home(name, "write")
     assert os.listdir(home.root) == ["config.toml"]

@@ -14,8 +14,12 @@ import jsonschema
 import pytest
 from commands.support import COMMAND, llmenv, refused
 
-from llmenv_hooks import ensure
 from llmenv_hooks.commands.init import SCHEMA as SCHEMA_FILE
+from llmenv_hooks.helper.configfiles import load_config
+from llmenv_hooks.helper.configs import Config
+from llmenv_hooks.helper.configtables import Checker
+from llmenv_hooks.helper.errors import UsageError
+from llmenv_hooks.helper.services import Service
 
 if TYPE_CHECKING:
     from daemons import World
@@ -68,10 +72,10 @@ def test_services_run_where_the_names_agree(
     monkeypatch: pytest.MonkeyPatch, ours: str, named: str, here: bool
 ) -> None:
     monkeypatch.setattr(os, "uname", lambda: SimpleNamespace(nodename=ours))
-    assert ensure.Config([], named, "").here is here
+    assert Config([], named, "").here is here
 
 
-def known(config: ensure.Config) -> list[object]:
+def known(config: Config) -> list[object]:
     """Return all of *config* but where it comes from and when."""
     return [config.server_host, *({**vars(one), "stamp": ""} for one in config.services)]
 
@@ -99,11 +103,11 @@ def test_what_show_prints_is_the_same_config(world: World, content: str | None) 
     assert all(line.isprintable() for line in done.stdout.splitlines())
     shown = world.root / "shown.toml"
     shown.write_text(done.stdout)
-    assert known(ensure.load_config(str(shown))) == known(ensure.load_config(str(world.config)))
+    assert known(load_config(str(shown))) == known(load_config(str(world.config)))
     tables = tomllib.loads(done.stdout)
     VALIDATOR.validate(tables)
     for values in tables["services"].values():
-        assert set(values) == set(ensure._Checker.SERVICE_KEYS)
+        assert set(values) == set(Checker.SERVICE_KEYS)
 
 
 def test_the_path_is_printed_as_it_is(world: World) -> None:
@@ -201,9 +205,9 @@ def test_the_schema_says_what_the_program_says(tmp_path: Path, good: bool, conte
     path = tmp_path / "config.toml"
     path.write_text(content)
     try:
-        ensure.load_config(str(path))
+        load_config(str(path))
         loads = True
-    except ensure.UsageError:
+    except UsageError:
         loads = False
     assert (loads, VALIDATOR.is_valid(tomllib.loads(content))) == (good, good)
 
@@ -211,9 +215,9 @@ def test_the_schema_says_what_the_program_says(tmp_path: Path, good: bool, conte
 def test_the_schema_is_one_and_has_every_key_and_default() -> None:
     jsonschema.Draft7Validator.check_schema(VALIDATOR.schema)
     keys = SCHEMA["definitions"]["service"]["properties"]
-    assert set(keys) == {*ensure._Checker.SERVICE_KEYS, "autostart"}
+    assert set(keys) == {*Checker.SERVICE_KEYS, "autostart"}
     assert all(key["description"] for key in keys.values())
-    default = ensure.Service()
+    default = Service()
     for name in set(keys) - {"command", "autostart"}:
         assert keys[name]["default"] == getattr(default, name)
 
@@ -221,4 +225,4 @@ def test_the_schema_is_one_and_has_every_key_and_default() -> None:
 @pytest.mark.parametrize("example", sorted(EXAMPLES.glob("*.toml")), ids=lambda path: path.name)
 def test_every_example_is_valid(example: Path) -> None:
     VALIDATOR.validate(tomllib.loads(example.read_text()))
-    assert ensure.load_config(str(example)).services
+    assert load_config(str(example)).services

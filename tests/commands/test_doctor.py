@@ -14,8 +14,9 @@ import pytest
 from commands.support import llmenv
 from daemons import kill, wait_until
 
-from llmenv_hooks import ensure
 from llmenv_hooks.commands.rcblock import BEGIN, END
+from llmenv_hooks.helper.configfiles import load_config
+from llmenv_hooks.helper.version import __version__
 from llmenv_hooks.pty_shell import SHELLS
 
 if TYPE_CHECKING:
@@ -138,13 +139,13 @@ def test_it_finds_the_hook_in_rc_files(world: World) -> None:
 def test_it_says_which_version_an_old_hook_is_of(world: World, shell: str) -> None:
     assert llmenv(world, "install", shell).returncode == 0
     static = world.root / "data" / "llmenv" / f"hook.{shell}"
-    now = f"# llmenv {ensure.__version__}\n"
+    now = f"# llmenv {__version__}\n"
     code = static.read_text()
     assert code.startswith(now)
     for text, said in (
         (code.replace(now, "# llmenv 0.0.9\n"), "is of llmenv 0.0.9"),
         (code.replace(now, ""), "is of llmenv (no version)"),
-        (code + "\n", f"is of llmenv {ensure.__version__}, but of another config or Python"),
+        (code + "\n", f"is of llmenv {__version__}, but of another config or Python"),
     ):
         static.write_text(text)
         found = doctor(world, 1)
@@ -319,7 +320,7 @@ def test_a_bridge_whose_child_is_gone(world: World) -> None:
     world.tell("answer", json.dumps({"jsonrpc": "2.0", "id": 1, "error": {"code": -32000}}))
     world.config.write_text(world.config.read_text().replace("bridge = false", "bridge = true"))
     record = world.path("life").read_text()
-    (service,) = ensure.load_config(str(world.config)).services
+    (service,) = load_config(str(world.config)).services
     digest = record.split()[-2]
     world.path("life").write_text(record.replace(digest, service.digest))
     found = doctor(world, 1)

@@ -17,13 +17,18 @@ import pytest
 from commands.support import complained, ended, on_a_terminal, program, refused
 from daemons import PYTHON, wait_until
 
-from llmenv_hooks import ensure
 from llmenv_hooks.commands.init import SCHEMA as SCHEMA_FILE
+from llmenv_hooks.helper.configfiles import load_config
+from llmenv_hooks.helper.configtables import Checker
+from llmenv_hooks.helper.mcp import deep_check
+from llmenv_hooks.helper.programs import expanded
 
 if TYPE_CHECKING:
     import subprocess
 
     from daemons import World
+
+    from llmenv_hooks.helper.services import Service
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 SCHEMA: dict[str, Any] = json.loads(SCHEMA_FILE.read_text())
@@ -56,13 +61,13 @@ def llmenv_here(world: World, *words: str) -> subprocess.CompletedProcess[str]:
     return world.run(argv(world, *words))
 
 
-def written(world: World) -> ensure.Service:
+def written(world: World) -> Service:
     """Return the service of the config, which has to be as `init` leaves it."""
     text = world.config.read_text()
     VALIDATOR.validate(tomllib.loads(text))
     assert stat.S_IMODE(world.config.stat().st_mode) == 0o600
     assert text.startswith(f"#:schema {SCHEMA_FILE.as_uri()}\n#")
-    (service,) = ensure.load_config(str(world.config)).services
+    (service,) = load_config(str(world.config)).services
     assert service.name == "memory"
     return service
 
@@ -86,7 +91,7 @@ def test_what_init_offers_in_comments_works_too(world: World) -> None:
     table = tomllib.loads(shown)
     VALIDATOR.validate(table)
     offered = {key for values in table["services"].values() for key in values}
-    assert offered >= set(ensure._Checker.SERVICE_KEYS)
+    assert offered >= set(Checker.SERVICE_KEYS)
 
 
 def test_init_leaves_a_config_alone(world: World) -> None:
@@ -145,7 +150,7 @@ def test_init_with_the_example_server_and_on(world: World) -> None:
     assert service.command == [sys.executable, str(EXAMPLES / "memory_server.py")]
     done = llmenv_here(world, "start")
     assert done.stdout.startswith("memory spawned pid="), done
-    assert ensure.deep_check(service) == "ok"
+    assert deep_check(service) == "ok"
     assert llmenv_here(world, "stop").stdout == "memory stopped\n"
 
 
@@ -156,7 +161,7 @@ def test_init_takes_a_path_as_it_is(world: World) -> None:
     python = odd / Path(sys.executable).name
     wanted = ["-c", f"import sys; sys.executable = {str(python)!r}\n{LLMENV}", world.bind]
     assert world.run([PYTHON, *wanted, "init", "--yes"]).returncode == 0
-    assert ensure.expanded(written(world)).command[0] == str(python)
+    assert expanded(written(world)).command[0] == str(python)
 
 
 def test_init_says_what_is_missing_for_a_start(world: World) -> None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from commands.support import complained, llmenv, program, refused
 from daemons import PYTHON, STUB, alive
 
-from llmenv_hooks import ensure
+from llmenv_hooks.helper.configfiles import load_config
 
 if TYPE_CHECKING:
     from daemons import World
@@ -106,7 +106,7 @@ def test_the_example_of_a_tunnel_starts_and_stops(world: World) -> None:
     assert (done.stdout, done.stderr) == (f"tunnel spawned pid={pid}\n", "")
     (row,) = json.loads(llmenv(world, "status", "--json").stdout)
     assert (row["state"], row["pid"]) == ("running", pid)
-    server = ensure.load_config(str(EXAMPLES / "server-host.toml"))
+    server = load_config(str(EXAMPLES / "server-host.toml"))
     options = ["BatchMode=yes", "ExitOnForwardFailure=yes", "ServerAliveInterval=30"]
     assert (world.oracle / "ssh").read_text().split() == [
         "-N",

@@ -11,8 +11,10 @@ import pytest
 from daemons import missing, need
 from shells import SHELLS
 
-from llmenv_hooks import ensure, render
+from llmenv_hooks import hookcache, render
 from llmenv_hooks.commands.readers import complaints
+from llmenv_hooks.helper.errors import UsageError
+from llmenv_hooks.helper.places import hostname, instances
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -111,7 +113,7 @@ def test_a_path_that_is_no_text_goes_through(home: Path, monkeypatch: pytest.Mon
     monkeypatch.setenv("XDG_STATE_HOME", os.fsdecode(os.fsencode(home) + b"/\xff"))
     for shell in SHELLS:
         for _ in range(2):
-            assert os.fsencode(home) + b"/\xff/llmenv" in render.cached_hook(shell)
+            assert os.fsencode(home) + b"/\xff/llmenv" in hookcache.cached_hook(shell)
 
 
 # --- the code ------------------------------------------------------------------------
@@ -154,10 +156,10 @@ def test_a_golden_rendering_has_nothing_of_this_machine(
     text = render.golden(shell)
     assert str(home) not in text
     assert sys.executable not in text
-    assert ensure.hostname() not in text
+    assert hostname() not in text
     assert "memory@HOST.alive" in text
     monkeypatch.setattr(sys, "executable", "/a b/python")
-    monkeypatch.setattr(ensure, "has_proc", lambda: False)
+    monkeypatch.setattr(render, "has_proc", lambda: False)
     monkeypatch.setattr(os, "uname", lambda: os.uname_result(("", "elsewhere", "", "", "")))
     monkeypatch.setenv("XDG_STATE_HOME", "/other")
     assert render.golden(shell) == text
@@ -170,7 +172,7 @@ def test_every_proof_of_every_service_is_there(shell: str, home: Path) -> None:
     text = render.hook(shell, proc=True)
     state = home / ".local" / "state" / "llmenv"
     for name in ("memory", "far-away"):
-        for files in ensure.instances(name, str(state)):
+        for files in instances(name, str(state)):
             assert f"-e {files.alive}" in text
             assert f"{files.output} -ef {files.log}" in text
 
@@ -212,13 +214,13 @@ def no_rendering(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_hit_prints_what_was_rendered(
     shell: str, cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    first = render.cached_hook(shell)
+    first = hookcache.cached_hook(shell)
     assert first == os.fsencode(render.hook(shell))
     assert [path.name for path in cache.iterdir()] == [f"hook.{shell}"]
     assert (cache / f"hook.{shell}").stat().st_mode & 0o777 == 0o600
     assert cache.stat().st_mode & 0o777 == 0o700
     no_rendering(monkeypatch)
-    assert render.cached_hook(shell) == first
+    assert hookcache.cached_hook(shell) == first
 
 
 def test_the_cache_is_where_platformdirs_says(cache: Path) -> None:
@@ -230,85 +232,85 @@ def test_the_cache_is_where_platformdirs_says(cache: Path) -> None:
 def test_what_goes_in_is_noticed(
     home: Path, config: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    seen = {render.cached_hook("bash")}
+    seen = {hookcache.cached_hook("bash")}
     config.write_text(config.read_text().replace("7878", "7777").replace("7879", "7778"))
-    seen.add(render.cached_hook("bash"))
+    seen.add(hookcache.cached_hook("bash"))
     config.unlink()
-    seen.add(render.cached_hook("bash"))
+    seen.add(hookcache.cached_hook("bash"))
     monkeypatch.setenv("XDG_STATE_HOME", str(home / "other"))
-    seen.add(render.cached_hook("bash"))
+    seen.add(hookcache.cached_hook("bash"))
     monkeypatch.setattr(sys, "executable", "/other/python")
-    seen.add(render.cached_hook("bash"))
-    monkeypatch.setattr(ensure, "has_proc", lambda: False)
-    seen.add(render.cached_hook("bash"))
+    seen.add(hookcache.cached_hook("bash"))
+    monkeypatch.setattr(hookcache, "has_proc", lambda: False)
+    seen.add(hookcache.cached_hook("bash"))
     assert len(seen) == 6
     assert [path.name for path in cache.iterdir()] == ["hook.bash"]
 
 
 def test_a_change_of_the_config_in_the_same_second_is_noticed(config: Path) -> None:
-    first = render.cached_hook("bash")
+    first = hookcache.cached_hook("bash")
     config.write_text(config.read_text() + '[services.more]\ncommand = ["x"]\nbind = "[::1]:1"\n')
-    assert b"LLMENV_MORE_URL" in render.cached_hook("bash")
+    assert b"LLMENV_MORE_URL" in hookcache.cached_hook("bash")
     assert b"LLMENV_MORE_URL" not in first
 
 
 def poison(cache: Path, mark: bytes = b"echo poisoned\n") -> Path:
     """Add *mark* to what the cache holds for bash."""
-    render.cached_hook("bash")
+    hookcache.cached_hook("bash")
     path = cache / "hook.bash"
     path.write_bytes(path.read_bytes() + mark)
-    assert mark in render.cached_hook("bash")  # the test can tell
+    assert mark in hookcache.cached_hook("bash")  # the test can tell
     return path
 
 
 def test_what_others_can_write_is_not_believed(cache: Path) -> None:
     path = poison(cache)
     path.chmod(0o620)
-    assert b"poisoned" not in render.cached_hook("bash")
+    assert b"poisoned" not in hookcache.cached_hook("bash")
     assert path.stat().st_mode & 0o777 == 0o600  # and it is replaced
     path = poison(cache)
     cache.chmod(0o770)
-    assert b"poisoned" not in render.cached_hook("bash")
+    assert b"poisoned" not in hookcache.cached_hook("bash")
 
 
 def test_what_others_own_is_not_believed(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     poison(cache)
     monkeypatch.setattr(os, "geteuid", lambda: os.getuid() + 1)
-    assert b"poisoned" not in render.cached_hook("bash")
+    assert b"poisoned" not in hookcache.cached_hook("bash")
 
 
 def test_a_link_is_not_followed(home: Path, cache: Path) -> None:
     path = poison(cache)
     path.rename(home / "elsewhere")
     path.symlink_to(home / "elsewhere")
-    assert b"poisoned" not in render.cached_hook("bash")
+    assert b"poisoned" not in hookcache.cached_hook("bash")
     assert not path.is_symlink()
 
 
 @pytest.mark.parametrize("content", [b"", b"\0", b"garbage", b"\0" * 9000])
 def test_a_broken_cache_is_replaced(cache: Path, content: bytes) -> None:
-    right = render.cached_hook("bash")
+    right = hookcache.cached_hook("bash")
     (cache / "hook.bash").write_bytes(content)
-    assert render.cached_hook("bash") == right
+    assert hookcache.cached_hook("bash") == right
     assert (cache / "hook.bash").read_bytes().endswith(right)
 
 
 def test_without_a_place_for_the_cache_it_just_renders(home: Path, cache: Path) -> None:
     right = os.fsencode(render.hook("bash"))
     (home / ".cache").write_text("not a directory")
-    assert render.cached_hook("bash") == right
+    assert hookcache.cached_hook("bash") == right
     (home / ".cache").unlink()
     (cache / "hook.bash").mkdir(parents=True)
-    assert render.cached_hook("bash") == right
+    assert hookcache.cached_hook("bash") == right
     assert [path.name for path in cache.iterdir()] == ["hook.bash"]  # no temporary file stays
 
 
 def test_a_wrong_config_is_never_answered_from_the_cache(config: Path) -> None:
-    render.cached_hook("bash")
+    hookcache.cached_hook("bash")
     config.write_text("nonsense")
     for _ in range(2):
-        with pytest.raises(ensure.UsageError):
-            render.cached_hook("bash")
+        with pytest.raises(UsageError):
+            hookcache.cached_hook("bash")
 
 
 @EACH

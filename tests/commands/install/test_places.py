@@ -15,10 +15,10 @@ from commands.install.support import EACH, Real, done, rc_file, refused_line, si
 from commands.support import COMMAND
 from daemons import need, wait_until
 
-from llmenv_hooks import ensure
 from llmenv_hooks.commands.install import current_shell
 from llmenv_hooks.commands.rcblock import has_block
 from llmenv_hooks.commands.rcfiles import rc_files
+from llmenv_hooks.helper.errors import UsageError
 from llmenv_hooks.pty_shell import PROMPTS
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ def test_else_the_login_shell(
     if found:
         assert current_shell() == found
     else:
-        with pytest.raises(ensure.UsageError, match="bash, zsh, fish"):
+        with pytest.raises(UsageError, match="bash, zsh, fish"):
             current_shell()
 
 

@@ -15,8 +15,10 @@ from commands.support import llmenv
 from daemons import need_root, wait_until
 from shells import SHELLS
 
-from llmenv_hooks import ensure, userfile
+from llmenv_hooks import userfile
 from llmenv_hooks.commands.rcblock import BEGIN, END, has_block, source_line
+from llmenv_hooks.helper.errors import Problem
+from llmenv_hooks.helper.version import __version__
 from llmenv_hooks.pty_shell import PROMPTS
 
 if TYPE_CHECKING:
@@ -172,7 +174,7 @@ def test_the_line_added_by_hand_is_known(world: World, name: str, end: bytes) ->
     assert "installed already" in done(world, "install", name)
     seen = llmenv(world, "doctor", "--json")
     hooks = [row["found"] for row in json.loads(seen.stdout) if row["check"] == "hook"]
-    assert hooks == [f"{name}: {path}, llmenv {ensure.__version__}"]
+    assert hooks == [f"{name}: {path}, llmenv {__version__}"]
     assert f"took the block out of {path}" in done(world, "uninstall")
     assert path.read_bytes() == b"# above\n" + end.lstrip(b" \r").removeprefix(b"\n")
     assert not static(world, name).exists()
@@ -252,7 +254,7 @@ def test_a_failed_write_leaves_no_backup(world: World, monkeypatch: pytest.Monke
         write(target, content, mode, like)
 
     monkeypatch.setattr(userfile, "write_beside", full)
-    with pytest.raises(ensure.Problem, match="No space left"):
+    with pytest.raises(Problem, match="No space left"):
         done(world, "install", "bash")
     assert rc_file(world).read_bytes() == b"# mine\n"
     assert not (world.state / "backup").exists()

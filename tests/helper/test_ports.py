@@ -1,0 +1,60 @@
+"""Who answers at an address."""
+
+from __future__ import annotations
+
+import _socket
+import shutil
+import socket
+from types import SimpleNamespace
+from typing import TYPE_CHECKING
+
+import pytest
+from daemons import (
+    World,
+    free_port,
+    take_port,
+)
+from packed import ensure, patch
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def test_a_self_connect_is_no_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+    port = free_port()
+    connected: list[bool] = []
+
+    class Bound(_socket.socket):
+        """A socket that the kernel happens to give the very port it connects to."""
+
+        def connect(self, address: object) -> None:
+            self.bind(("127.0.0.1", port))
+            super().connect(("127.0.0.1", port))
+            connected.append(self.getpeername() == self.getsockname())
+
+    parts = {**vars(_socket), "socket": Bound}
+    patch(monkeypatch, "_socket", SimpleNamespace(**parts))
+    assert ensure.probe("127.0.0.1", port) is False
+    assert connected == [True]
+    with socket.socket() as daemon:  # and nothing of it stays in the daemon's way
+        daemon.bind(("127.0.0.1", port))
+
+
+def test_an_ipv4_wildcard_takes_no_ipv6_connects(tmp_path: Path) -> None:
+    with World(tmp_path / "w", f"[::1]:{free_port('::1')}") as world:
+        take_port(world, "0.0.0.0")
+        pid = world.up()
+        assert world.ensure().stdout == f"stub already-running pid={pid}\n"
+        world.check()
+
+
+@pytest.mark.usefixtures("configured")
+def test_ours_is_found_beside_a_wildcard_of_the_other_family(world: World) -> None:
+    pid = world.up()
+    with socket.socket(socket.AF_INET6) as other:
+        other.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        other.bind(("::", world.port))
+        other.listen()
+        shutil.rmtree(world.state)
+        assert world.ensure().stdout == f"stub already-running pid={pid}\n"
+        assert world.pidfile() == pid
