@@ -5,7 +5,7 @@ from __future__ import annotations
 from http import HTTPStatus
 from typing import TYPE_CHECKING
 
-from llmenv_hooks.bridge.requests import CONTROLS, METHODS
+from llmenv_hooks.bridge.requests import CONTROLS, HTTP_METHODS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -27,7 +27,7 @@ def refusal(status: int, why: str) -> bytes:
     """Return the answer of one line to a request that is not taken; the connection ends with it."""
     headers = [("Content-Type", "text/plain; charset=utf-8"), ("Connection", "close")]
     if status == HTTPStatus.METHOD_NOT_ALLOWED:
-        headers.append(("Allow", ", ".join(METHODS)))
+        headers.append(("Allow", ", ".join(HTTP_METHODS)))
     if status == HTTPStatus.UNAUTHORIZED:
         headers.append(("WWW-Authenticate", "Bearer"))
     return response(status, headers, f"{why}\n".encode())

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from llmenv_hooks.bridge.sessions import Session
 
 UNDECIDED_S = 5.0  # how long it may be open whose call it is
-METHODS = {
+ASKABLE = {
     "sampling/createMessage": "sampling",
     "elicitation/create": "elicitation",
     "roots/list": "roots",
@@ -68,7 +68,7 @@ class Asks:
             server.tell({"jsonrpc": "2.0", "id": message["id"], "result": {}})
             return
         ask = Ask(server, message, {call for call in server.calls.values() if not call.modern})
-        if message["method"] not in METHODS:
+        if message["method"] not in ASKABLE:
             ask.refuse(METHOD_NOT_FOUND, f"{message['method']}: no agent can be asked that")
             return
         number = next(self._ids)
@@ -131,7 +131,7 @@ class Asks:
             ask.refuse(INTERNAL_ERROR, "no agent has a request under way that this could be for")
             return
         session = sessions.pop()
-        ability = METHODS[ask.message["method"]]
+        ability = ASKABLE[ask.message["method"]]
         if ability == "elicitation" and params_of(ask.message).get("mode") == "url":
             ability = "elicitation by URL"
         if ability not in session.abilities:

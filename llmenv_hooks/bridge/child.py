@@ -19,7 +19,7 @@ import signal
 import subprocess
 from typing import TYPE_CHECKING, Protocol
 
-from llmenv_hooks.bridge.families import MARK, Family
+from llmenv_hooks.bridge.families import CHILD_MARK, Family
 from llmenv_hooks.bridge.pipes import Outgoing, Pipes
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 FAILING = 3  # as many useless lives in a row
 FIRST_PAUSE_S = 0.25  # before the second process in a row that follows a useless one
-LONGEST_PAUSE_S = 30.0
+LONGEST_RESTART_PAUSE_S = 30.0
 USEFUL_AFTER_S = 10.0  # ready for as long, a life was of use, whatever it did
 GRACE_S = 1.5  # after the end of stdin, and again after SIGTERM
 
@@ -52,7 +52,7 @@ NEXT = {
 }
 
 
-class Owner(Protocol):
+class ChildOwner(Protocol):
     """Who wants the process."""
 
     def spawned(self) -> None:
@@ -75,7 +75,7 @@ class Child:
     """
 
     def __init__(
-        self, command: Sequence[str], owner: Owner, log: Log, start_timeout: float
+        self, command: Sequence[str], owner: ChildOwner, log: Log, start_timeout: float
     ) -> None:
         """Keep *command*, whose program is an absolute path; ready within *start_timeout* s."""
         self.state = "starting"
@@ -157,7 +157,7 @@ class Child:
                 stderr=subprocess.PIPE,
                 bufsize=0,
                 start_new_session=True,
-                env=os.environ | {MARK: mark},
+                env=os.environ | {CHILD_MARK: mark},
             )
         except OSError as error:
             self._lost(f"cannot run {self._command[0]}: {error.strerror or error}")
@@ -185,7 +185,7 @@ class Child:
         self._dead.set()
         pipes.close()
         self._pipes = None
-        self._lost(self._verdict or _obituary(process.returncode))
+        self._lost(self._verdict or _how_it_died(process.returncode))
 
     def _hung_up(self, reason: str) -> None:
         """Its pipes say that it is of no use; most often because it is just dying."""
@@ -210,7 +210,7 @@ class Child:
             self._become("died again" if self._useless >= FAILING else "died")
             self._log.say(f"the server died: {reason}")
             pause = FIRST_PAUSE_S * 2.0 ** min(self._useless - 2, 10) if self._useless > 1 else 0
-            self._timer = self._loop.call_later(min(pause, LONGEST_PAUSE_S), self._follow)
+            self._timer = self._loop.call_later(min(pause, LONGEST_RESTART_PAUSE_S), self._follow)
         self._owner.died(reason)
 
     def _follow(self) -> None:
@@ -233,7 +233,7 @@ class Child:
         return True
 
 
-def _obituary(status: int) -> str:
+def _how_it_died(status: int) -> str:
     """Return how a process ended, from Popen's returncode."""
     if status >= 0:
         return f"it exited with status {status}"

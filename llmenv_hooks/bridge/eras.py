@@ -19,7 +19,7 @@ from llmenv_hooks.bridge.messages import (
     failure,
     request,
 )
-from llmenv_hooks.bridge.servers import ENVELOPE, SERVER_CODES, Call, Hub, Server
+from llmenv_hooks.bridge.servers import ENVELOPE, SERVER_CODES, Call, Server, ServerOwner
 from llmenv_hooks.bridge.sessions import Session
 
 if TYPE_CHECKING:
@@ -38,7 +38,9 @@ class Eras:
         modern: the one that answers requests of 2026-07-28; None: none, or not known yet.
     """
 
-    def __init__(self, command: Sequence[str], hub: Hub, log: Log, start_timeout: float) -> None:
+    def __init__(
+        self, command: Sequence[str], hub: ServerOwner, log: Log, start_timeout: float
+    ) -> None:
         """Get ready to keep *command* running."""
         self._new = partial(Server, command, hub, log, start_timeout)
         self.first = self._new(modern=False)

@@ -44,7 +44,7 @@ KEEP_ALIVE_S = 15.0
 KEEP_ALIVE = b"e\r\n: keep-alive\n\n\r\n"
 
 # The status of an error of 2026-07-28; any other has 200.
-STATUS = {
+HTTP_STATUS = {
     PARSE_ERROR: 400,
     INVALID_REQUEST: 400,
     INVALID_PARAMS: 400,
@@ -233,7 +233,7 @@ class Exchange:
             return
         status = 200
         if self._modern and "error" in message:
-            status = STATUS.get(message["error"]["code"], 200)
+            status = HTTP_STATUS.get(message["error"]["code"], 200)
             if status == 404 and not self._shop.hub.eras.modern:
                 status = 400  # by which a client goes back to `initialize`
         headers = []

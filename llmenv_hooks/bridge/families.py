@@ -10,11 +10,9 @@ import os
 import signal
 from contextlib import suppress
 
-from llmenv_hooks.ensure import _descendants as descendants
-from llmenv_hooks.ensure import _start_time as start_time
-from llmenv_hooks.ensure import has_proc
+from llmenv_hooks.helper.processes import descendants, has_proc, start_time
 
-MARK = "LLMENV_CHILD"
+CHILD_MARK = "LLMENV_CHILD"
 
 
 class Family:
@@ -22,7 +20,7 @@ class Family:
 
     def __init__(self, leader: int, mark: str) -> None:
         self._leader = leader
-        self._mark = f"{MARK}={mark}".encode()
+        self._mark = f"{CHILD_MARK}={mark}".encode()
         self._seen = {leader: start_time(leader)}  # a pid alone says nothing once it is free again
 
     def look(self) -> list[int]:

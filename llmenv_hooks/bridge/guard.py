@@ -13,7 +13,7 @@ import socket
 from typing import TYPE_CHECKING
 
 from llmenv_hooks.bridge.refusals import Refusal
-from llmenv_hooks.ensure import printable
+from llmenv_hooks.helper.errors import printable
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from llmenv_hooks.bridge.answers import CONTINUE, refusal
 from llmenv_hooks.bridge.exchanges import KEEP_ALIVE_S, Exchange, Shop
 from llmenv_hooks.bridge.http1 import Continue, Data, Reader
+from llmenv_hooks.bridge.messages import MOST_UNREAD_BYTES
 from llmenv_hooks.bridge.peers import is_over, same_user
 from llmenv_hooks.bridge.requests import Head, Malformed
 
@@ -24,7 +25,6 @@ MOST_CONNECTIONS = 600
 FIRST_S = 10.0  # for a connection to say something
 SECONDS = {"idle": float("inf"), "head": 10.0, "body": 30.0}
 LINGER_S = 2.0  # for a client to read why it was refused, while it still sends
-MOST_UNREAD_BYTES = 8 << 20  # of what one client has not read yet
 MOST_AHEAD_BYTES = 64 << 10  # of what one sends before it has its answer
 
 

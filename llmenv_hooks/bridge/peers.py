@@ -53,7 +53,7 @@ class Ends(NamedTuple):
     addresses: bytes
 
 
-class Owner(NamedTuple):
+class SocketOwner(NamedTuple):
     """What the kernel says of one socket."""
 
     state: int
@@ -150,7 +150,7 @@ def other_end(sock: socket.socket) -> Ends:
     return Ends(family, DIAG_PORTS.pack(port, own_port), addresses)
 
 
-def owner_of(ends: Ends) -> Owner | None:
+def owner_of(ends: Ends) -> SocketOwner | None:
     """Ask for the owner of the one socket with these *ends*; None: there is none.
 
     Raises:
@@ -176,7 +176,7 @@ class Kernel:
             self.socket.close()
         self.socket = None
 
-    def owner(self, ends: Ends) -> Owner | None:
+    def owner(self, ends: Ends) -> SocketOwner | None:
         """See `owner_of`; an error may be the socket's alone."""
         if self.socket is None:
             kind = socket.SOCK_RAW | socket.SOCK_CLOEXEC | socket.SOCK_NONBLOCK
@@ -204,7 +204,7 @@ class Kernel:
         # For want of this socket the kernel may show one that listens at its address.
         if (family, body[4:8], body[8:40]) != ends:
             return None
-        return Owner(state, *DIAG_OWNER.unpack_from(body, 64))
+        return SocketOwner(state, *DIAG_OWNER.unpack_from(body, 64))
 
 
 KERNEL = Kernel()

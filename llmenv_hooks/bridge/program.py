@@ -25,7 +25,9 @@ from llmenv_hooks.bridge.refusals import Tally
 from llmenv_hooks.bridge.schemas import Schemas
 from llmenv_hooks.bridge.socketdoor import SocketDoor, listen
 from llmenv_hooks.bridge.tokens import own_token
-from llmenv_hooks.ensure import Problem, _remove, _replace, parse_bind
+from llmenv_hooks.helper.errors import Problem
+from llmenv_hooks.helper.files import remove_file, replace_file
+from llmenv_hooks.helper.services import parse_bind
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -125,9 +127,9 @@ class Program:
             return
         with suppress(OSError):
             if reason:
-                _replace(path, f"{reason}\n".encode())
+                replace_file(path, f"{reason}\n".encode())
             else:
-                _remove(path)
+                remove_file(path)
 
     def _status(self) -> Message:
         """Return what `llmenv/status` tells."""

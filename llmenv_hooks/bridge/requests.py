@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-METHODS = ("POST", "GET", "DELETE")
+HTTP_METHODS = ("POST", "GET", "DELETE")
 TCHARS = r"[-!#$%&'*+.^_`|~0-9A-Za-z]+"  # a token of RFC 9110, 5.6.2
 CONTROLS = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
 JSON_TYPE = re.compile(
@@ -69,8 +69,8 @@ def body_length(head: Head) -> int | None:
     Raises:
         Malformed: the request's form is not one that the bridge takes.
     """
-    if head.method not in METHODS:
-        raise Malformed(405, f"not one of {', '.join(METHODS)}")
+    if head.method not in HTTP_METHODS:
+        raise Malformed(405, f"not one of {', '.join(HTTP_METHODS)}")
     if any(value.lower() != "100-continue" for value in head.all("expect")):
         raise Malformed(417, "an Expect other than 100-continue")
     coding, length = head.one("transfer-encoding"), head.one("content-length")

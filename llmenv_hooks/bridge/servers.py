@@ -95,7 +95,7 @@ class Call:
         self.outlet.answer(self, message | {"id": self.id})
 
 
-class Hub(Protocol):
+class ServerOwner(Protocol):
     """Who hears of the server."""
 
     def came_up(self, server: Server) -> None:
@@ -121,7 +121,13 @@ class Server:
     """
 
     def __init__(
-        self, command: Sequence[str], hub: Hub, log: Log, start_timeout: float, *, modern: bool
+        self,
+        command: Sequence[str],
+        hub: ServerOwner,
+        log: Log,
+        start_timeout: float,
+        *,
+        modern: bool,
     ) -> None:
         """Keep *command* running; *modern* says in which era it is greeted."""
         self.child = Child(command, self, log, start_timeout)

@@ -16,6 +16,7 @@ from llmenv_hooks.bridge.http1 import MOST_BODY_BYTES
 from llmenv_hooks.bridge.hub import is_modern
 from llmenv_hooks.bridge.messages import (
     INVALID_REQUEST,
+    MOST_UNREAD_BYTES,
     Message,
     NotAMessage,
     decode,
@@ -34,9 +35,8 @@ if TYPE_CHECKING:
     from llmenv_hooks.bridge.refusals import Tally
     from llmenv_hooks.bridge.servers import Call
 
-MOST_UNREAD_BYTES = 8 << 20  # of what one agent has not read yet
 TOO_LONG = f"a message of more than {MOST_BODY_BYTES} bytes"
-STATUS = "llmenv/status"
+STATUS_METHOD = "llmenv/status"
 
 
 def listen(path: str) -> socket.socket:
@@ -163,7 +163,7 @@ class Wire(asyncio.Protocol):
             return
         try:
             message = decode(line)
-            if message.get("method") == STATUS and "id" in message:
+            if message.get("method") == STATUS_METHOD and "id" in message:
                 self.send(result(message["id"], self._door.status()))
                 return
             if not self.is_agent:

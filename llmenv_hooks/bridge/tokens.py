@@ -9,7 +9,8 @@ import os
 import re
 import stat
 
-from llmenv_hooks.ensure import Problem, _open_ours, _replace, printable
+from llmenv_hooks.helper.errors import Problem, printable
+from llmenv_hooks.helper.files import open_ours, replace_file
 
 TOKEN_BYTES = 32
 TOKEN_TEXT = re.compile(rb"[0-9a-f]{64}\n")
@@ -23,7 +24,7 @@ def own_token(path: str) -> str:
     """
     if not os.path.lexists(path):
         try:
-            _replace(path, os.urandom(TOKEN_BYTES).hex().encode() + b"\n")
+            replace_file(path, os.urandom(TOKEN_BYTES).hex().encode() + b"\n")
         except OSError as error:
             why = f"cannot make {printable(path)} ({error.strerror})"
             raise Problem(f"{why}: without a token anybody here could ask") from None
@@ -37,7 +38,7 @@ def read_token(path: str) -> str:
         Problem: it is missing, a link, another user's, open to others, or not a token.
     """
     try:
-        fd = _open_ours(path, os.O_RDONLY)
+        fd = open_ours(path, os.O_RDONLY)
     except OSError as error:
         raise Problem(f"cannot read {printable(path)}: {error.strerror}") from None
     with open(fd, "rb") as file:

@@ -55,7 +55,7 @@ class Room:
             first, last = done, node.end_lineno or 0
             done = last
             if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("llmenv_hooks."):
-                self.uses.add(str(node.module))
+                self.uses |= _rooms_of(node)
             elif isinstance(node, ast.ImportFrom) and node.module == "__future__":
                 continue
             elif isinstance(node, (ast.Import, ast.ImportFrom)):
@@ -79,6 +79,14 @@ class Room:
     def _is_switch(node: ast.stmt) -> bool:
         """True for the line `TYPE_CHECKING = False`, which the one file has once."""
         return _names(node) == ["TYPE_CHECKING"]
+
+
+def _rooms_of(node: ast.ImportFrom) -> set[str]:
+    """Return the rooms that `from ROOM import NAMES` or `from PACKAGE import ROOMS` takes."""
+    module = str(node.module)
+    if module in (HELPER, BRIDGE):
+        return {f"{module}.{alias.name}" for alias in node.names}
+    return {module}
 
 
 def _names(node: ast.stmt) -> list[str]:

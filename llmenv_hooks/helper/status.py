@@ -53,7 +53,7 @@ def inspect(service: Service, state: str) -> Status:
     pid = linked_pid(files) or sight.pid
     uptime = process_age(pid) if pid else None
     if sight.answers and service.bridge == GUARDED:
-        return _guarded(service, files, pid, uptime)
+        return _behind_our_bridge(service, files, pid, uptime)
     if sight.answers:
         verdict = deep_check(service) if service.bridge == MCP_PROXY else "ok"
         words = {"gone": "its stdio server is gone", "ok": ""}.get(verdict, f"answers: {verdict}")
@@ -72,7 +72,9 @@ def inspect(service: Service, state: str) -> Status:
     return Status("down", files, None, None, "")
 
 
-def _guarded(service: Service, files: Files, pid: int | None, uptime: float | None) -> Status:
+def _behind_our_bridge(
+    service: Service, files: Files, pid: int | None, uptime: float | None
+) -> Status:
     """Return how a service behind our bridge is doing: what the bridge tells of its server."""
     told = ask_bridge(files)
     if told is None:

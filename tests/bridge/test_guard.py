@@ -14,7 +14,7 @@ from llmenv_hooks.bridge.guard import Guard
 from llmenv_hooks.bridge.refusals import Refusal, Tally
 from llmenv_hooks.bridge.requests import Head
 from llmenv_hooks.bridge.tokens import own_token, read_token
-from llmenv_hooks.ensure import Problem
+from llmenv_hooks.helper.errors import Problem
 
 if TYPE_CHECKING:
     from pathlib import Path

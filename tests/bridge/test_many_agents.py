@@ -7,8 +7,9 @@ from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from bridge.bridges import Bridge, Message, Web, Wire, in_background, messages, said
 from daemons import kill, wait_until
+
+from bridge.bridges import Bridge, Message, Web, Wire, in_background, messages, said
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -10,8 +10,9 @@ import sys
 from typing import TYPE_CHECKING
 
 import pytest
-from bridge.bridges import Bridge, Web, Wire, gone, in_background, said
 from daemons import kill, wait_until
+
+from bridge.bridges import Bridge, Web, Wire, gone, in_background, said
 
 if TYPE_CHECKING:
     from collections.abc import Callable
