@@ -11,6 +11,7 @@ import time
 
 from llmenv_hooks.helper.attempts import Again, Attempt
 from llmenv_hooks.helper.bridges import command_line
+from llmenv_hooks.helper.environment import daemon_environment
 from llmenv_hooks.helper.errors import EnsureOutcome, NotYet, Problem, Result, printable
 from llmenv_hooks.helper.files import close_quietly, open_ours, still_at
 from llmenv_hooks.helper.identity import RECORD_BYTES, identity_of
@@ -20,7 +21,6 @@ from llmenv_hooks.helper.marks import MARK, new_mark
 from llmenv_hooks.helper.owners import may_serve_for
 from llmenv_hooks.helper.places import Files, cannot_use, default_pid_path
 from llmenv_hooks.helper.ports import find_listener, probe
-from llmenv_hooks.helper.programs import daemon_environment
 from llmenv_hooks.helper.proofs import is_stopped, open_proof_dir
 from llmenv_hooks.helper.services import DEFAULT_NAME, GUARDED, MCP_PROXY, Service, open_to_others
 from llmenv_hooks.helper.sockets import prepare_socket
@@ -96,6 +96,8 @@ def _why_not(error: Exception, attempt: Attempt, service: Service) -> str:
     """Return why the spawn of *service* failed with *error*."""
     if not os.path.isdir(service.cwd):
         return f"its cwd {printable(service.cwd)} is no directory"
+    if isinstance(error, FileNotFoundError):
+        return f"{error.strerror}, or not the loader that it names"
     if isinstance(error, OSError) and error.strerror:
         return error.strerror
     return f"its identity could not be written to {printable(attempt.files.life)}"

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from commands.support import llmenv
+from commands.support import llmenv, program
 from daemons import kill, wait_until
 
 from llmenv_hooks.commands.rcblock import BEGIN, END
@@ -336,3 +336,20 @@ def test_another_host_is_only_asked_through_its_url(world: World) -> None:
     assert found["round trip"]["verdict"] == "warn"
     assert "state" not in found
     assert not world.daemons()
+
+
+@pytest.mark.parametrize("bridge", ["false", '"mcp-proxy"', '"guarded"'])
+def test_a_script_whose_interpreter_is_gone(world: World, bridge: str) -> None:
+    for name in ("mcp-proxy", "server"):
+        program(world, name, "")
+        (world.root / "bin" / name).write_text(f"#!{world.root}/gone/python\n")
+    world.config.write_text(
+        f'[services.stub]\ncommand = ["server"]\nbind = "{world.bind}"\nbridge = {bridge}\n'
+    )
+    found = doctor(world, 1)
+    for check, name in (("command", "server"), ("mcp-proxy", "mcp-proxy")):
+        if check == "command" or "mcp-proxy" in bridge:
+            assert found[check]["verdict"] == "fail"
+            script = world.root / "bin" / name
+            names = f"cannot run {script}: its first line names {world.root}/gone/python:"
+            assert names in found[check]["found"]

@@ -46,6 +46,23 @@ def test_a_program_that_cannot_be_run_is_named(
     recovers(world)
 
 
+@pytest.mark.parametrize("env", ["", "/usr/bin/env ", "/usr/bin/env -S A=b "])
+@pytest.mark.parametrize("proxy", [False, True])
+def test_an_interpreter_that_is_gone_is_named(world: World, env: str, proxy: bool) -> None:
+    """As after an upgrade of Python: the script is there, what its first line names is not."""
+    gone = "python3.99" if env else str(world.root / "gone" / "python")
+    program = world.root / "bin" / "mcp-proxy"
+    program.parent.mkdir()
+    program.write_text(f"#!{env}{gone} -I\n")
+    program.chmod(0o755)
+    world.env["PATH"] = f"{program.parent}:{world.env['PATH']}"
+    argv = world.bare("--bind", world.bind, *(["--", "true"] if proxy else ["--no-bridge", "--"]))
+    done = world.run(argv if proxy else [*argv, str(program)])
+    refused(done, 1, f"cannot run {program}: its first line names {gone}:")
+    failed = world.state / "mcp-proxy.fail"
+    assert f"its first line names {gone}:" in failed.read_text()
+
+
 def test_a_daemon_that_exits_is_quoted_and_made_harmless(world: World) -> None:
     world.state.mkdir(parents=True)
     world.path("log").write_text("an older run's line\n")
