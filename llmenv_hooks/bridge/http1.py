@@ -233,9 +233,7 @@ def _request_line(line: bytes) -> tuple[str, str]:
 
 
 def _header(line: bytes) -> tuple[str, str]:
-    if line[:1] in b" \t":
-        raise Malformed(400, "a folded header")
     name, colon, value = line.partition(b":")
     if not colon or not HEADER_NAME.fullmatch(name):
-        raise Malformed(400, "not a header: a name, a colon, a value")
+        raise Malformed(400, "not a header on one line: a name, a colon, a value")
     return name.decode().lower(), value.strip(b" \t").decode("latin-1")

@@ -297,13 +297,30 @@ mostly_good = st.builds(
     st.lists(st.sampled_from(LINES[4:]), max_size=3),
     st.lists(st.sampled_from(BODIES), max_size=4).map(joined),
 )
-exactly_framed = st.binary(max_size=200).flatmap(
-    lambda body: st.sampled_from(
-        [
-            request(length=f"Content-Length: {len(body)}", body=body),
-            request(length=CHUNKED, body=chunks(*filter(None, (body[:9], body[9:])))),
-        ]
-    )
+
+
+def framings(body: bytes) -> list[bytes]:
+    """Return requests with *body*, framed in each way that can be right."""
+    return [
+        request(length=f"Content-Length: {len(body)}", body=body),
+        request(length=CHUNKED, body=chunks(*filter(None, (body[:9], body[9:])))),
+    ]
+
+
+def framings_of_two_minds(body: bytes) -> list[bytes]:
+    """Return requests that end in one place for one reader, and elsewhere for another."""
+    both = f"Content-Length: {len(body)}"
+    return [
+        request(CHUNKED, length=both, body=chunks(body) if body else body),
+        request(both, length=CHUNKED, body=chunks(body) if body else body),
+        request("Content-Length: 0", length=both, body=body),
+        request(both, length="Content-Length: 0", body=body),
+    ]
+
+
+exactly_framed = st.binary(max_size=200).flatmap(lambda body: st.sampled_from(framings(body)))
+ambiguous = st.binary(max_size=200).flatmap(
+    lambda body: st.sampled_from(framings_of_two_minds(body))
 )
 from_lines = st.lists(
     st.one_of(
@@ -329,7 +346,7 @@ def damaged(draw: st.DrawFn) -> bytes:
 SHORT = [raw for raw in TABLE.values() if len(raw) < 600]
 BREAKS = [b"\r\n", b"\n", b"\r", b" ", b"\t", b":", b"\0", b"\x0b", b"\x85", b"0", b"\r\n\r\n"]
 connections = st.one_of(
-    st.lists(st.one_of(mostly_good, exactly_framed), max_size=4).map(joined),
+    st.lists(st.one_of(mostly_good, exactly_framed, ambiguous), max_size=4).map(joined),
     from_lines,
     damaged(),
     st.binary(max_size=300),

@@ -148,11 +148,12 @@ def test_our_own_connection_is_ours(bind: str, dualstack: bool, host: str) -> No
 @pytest.mark.parametrize(("bind", "dualstack", "host"), WAYS)
 def test_another_users_is_not(bind: str, dualstack: bool, host: str) -> None:
     server = Server(bind, dualstack)
-    stranger = Stranger(server, host)
-    with server.listener, stranger.process:
-        stranger.ask("open")
-        assert server.answer() is None
-        stranger.process.kill()
+    with server.listener:
+        stranger = Stranger(server, host)
+        with stranger.process:
+            stranger.ask("open")
+            assert server.answer() is None
+            stranger.process.kill()
 
 
 SERVER = """
@@ -187,6 +188,7 @@ def test_root_is_no_exception() -> None:
 
 
 def test_in_a_user_namespace_outsiders_are_strangers(world: World) -> None:
+    need_root()
     prefix = world.unshare()
 
     def outsider(port: int) -> subprocess.Popen[bytes]:
@@ -222,7 +224,7 @@ def test_trap_1_closed_before_we_look(server: Server, stranger: Stranger) -> Non
             assert accepted.recv(100) == STOLEN
 
 
-def _orphan(ends: peers.Ends) -> peers.Owner | None:
+def _orphan(ends: peers.Ends) -> peers.SocketOwner | None:
     """Return what is shown of the other end once our ACK has come to it."""
     owner = peers.owner_of(ends)
     return owner if owner and owner.state == FIN_WAIT2 else None
@@ -247,7 +249,7 @@ def between(monkeypatch: pytest.MonkeyPatch, attack: Callable[[peers.Ends], None
     fooled = [0]
     real = peers.owner_of
 
-    def owner_of(ends: peers.Ends) -> peers.Owner | None:
+    def owner_of(ends: peers.Ends) -> peers.SocketOwner | None:
         attack(ends)
         owner = real(ends)
         fooled[0] += owner is not None and owner.uid == os.geteuid() and owner.inode != 0
@@ -306,7 +308,7 @@ def test_trap_3_ours_on_its_way_while_we_look(
     assert fooled == [TRIES]
 
 
-GOOD = peers.Owner(peers.TCP_ESTABLISHED, os.geteuid(), 1)
+GOOD = peers.SocketOwner(peers.TCP_ESTABLISHED, os.geteuid(), 1)
 
 
 @pytest.mark.parametrize(
@@ -322,7 +324,7 @@ GOOD = peers.Owner(peers.TCP_ESTABLISHED, os.geteuid(), 1)
     ],
 )
 def test_each_part_of_the_rule_holds_alone(
-    server: Server, monkeypatch: pytest.MonkeyPatch, owner: peers.Owner | None, expected: bool
+    server: Server, monkeypatch: pytest.MonkeyPatch, owner: peers.SocketOwner | None, expected: bool
 ) -> None:
     monkeypatch.setattr(peers, "owner_of", lambda _: owner)
     with server.connect():
