@@ -48,7 +48,7 @@ def _lasting(value: str, *, own: bool) -> str:
 
 
 def _may_die(path: str, own: bool) -> bool:
-    """True when *path*, or the directory of a file, lies in a temporary place and is none itself."""
+    """True when *path*, or the directory of a file, lies in a temporary place, and is none."""
     directory = os.path.dirname(path) if os.path.isfile(path) else os.path.normpath(path)
     home, state = (os.path.normpath(os.environ.get(one, "")) for one in ("HOME", "XDG_STATE_HOME"))
     places = _temporary_places() - {home}

@@ -353,3 +353,24 @@ def test_a_script_whose_interpreter_is_gone(world: World, bridge: str) -> None:
             script = world.root / "bin" / name
             names = f"cannot run {script}: its first line names {world.root}/gone/python:"
             assert names in found[check]["found"]
+
+
+@pytest.mark.parametrize("variable", ["http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"])
+def test_a_proxy_that_agents_would_ask(world: World, variable: str) -> None:
+    assert llmenv(world, "start").returncode == 0
+    world.env |= {variable: "http://127.0.0.1:9", "no_proxy": "example.org,.127.0.0.1.example.org"}
+    found = doctor(world, 0)
+    assert found["proxy"]["verdict"] == "warn"
+    assert "no_proxy does not have 127.0.0.1" in found["proxy"]["found"]
+    assert "no_proxy=127.0.0.1,localhost" in found["proxy"]["todo"]
+    assert found["round trip"]["verdict"] == "ok", "what we ask, we ask directly"
+    for passed_by in ("127.0.0.1", "localhost, 127.0.0.1", "*"):
+        world.env["no_proxy"] = passed_by
+        assert "proxy" not in doctor(world, 0)
+    del world.env["no_proxy"]
+    world.env["NO_PROXY"] = "127.0.0.1"
+    assert "proxy" not in doctor(world, 0)
+    del world.env[variable]
+    world.env["https_proxy"] = "http://127.0.0.1:9"
+    del world.env["NO_PROXY"]
+    assert "proxy" not in doctor(world, 0), "that is for https alone"
