@@ -109,7 +109,7 @@ def _ensure_quietly(
             return problem.exit_code, True
         if not any(map(read_failure, files)):
             # What kept it from even looking is written down nowhere yet.
-            note_failure(files[0], str(problem), attempt_digest(service))
+            note_failure(files[0], str(problem), "", attempt_digest(service))
         return problem.exit_code, False
     return 0, True
 

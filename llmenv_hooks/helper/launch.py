@@ -114,7 +114,7 @@ def _await_port(attempt: Attempt, child: subprocess.Popen[bytes], offset: int) -
             let_go = let_go or time.monotonic()
             # `ssh -f` forks and lets go of the lock; the one that goes on binds a little later.
             if status != 0 or time.monotonic() - let_go >= FORKED_S:
-                attempt.fail(_obituary(attempt, status, offset))
+                attempt.fail(_obituary(attempt, status), _said(attempt, offset))
         if probe(service.host, service.port) and _is_ours(attempt, child.pid):
             break
         if is_stopped(files):
@@ -129,8 +129,8 @@ def _await_port(attempt: Attempt, child: subprocess.Popen[bytes], offset: int) -
     attempt.note = f"{service.name}: {warning}" if warning else attempt.note
     result = attempt.finish(EnsureOutcome.SPAWNED, child.pid)
     if attempt.child_is_gone():
-        said = _said(attempt, offset)
-        attempt.fail(f"started afresh, and its stdio server is gone again at once{said}")
+        gone = "started afresh, and its stdio server is gone again at once"
+        attempt.fail(gone, _said(attempt, offset))
     return result
 
 
@@ -142,9 +142,9 @@ def _is_ours(attempt: Attempt, leader: int) -> bool:
     return who.uid == os.getuid() and who.runs(attempt.service)
 
 
-def _obituary(attempt: Attempt, status: int, offset: int) -> str:
+def _obituary(attempt: Attempt, status: int) -> str:
     how = f"was killed by signal {-status}" if status < 0 else f"exited with status {status}"
-    return f"it {how} before it listened on {attempt.service.bind}{_said(attempt, offset)}"
+    return f"it {how} before it listened on {attempt.service.bind}"
 
 
 def _said(attempt: Attempt, offset: int) -> str:

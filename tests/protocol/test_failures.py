@@ -106,6 +106,42 @@ def age_failure(world: World, seconds: float, count: int | None = None) -> None:
     world.path("fail").write_text(f"{message}\n{' '.join(words)}\n")
 
 
+def noted(world: World) -> str:
+    """Return the message that the prompt has to tell."""
+    return world.path("fail").read_text().split("\n")[0]
+
+
+def test_a_cause_is_told_once_and_not_each_text_of_it(world: World) -> None:
+    """Shells compare texts; so the text stays while the cause does."""
+    script = world.root / "program"
+    count = f'echo >>"{world.root}/tries"; echo "try $(wc -l <"{world.root}/tries")"'
+    script.write_text(f'#!/bin/sh\n{count}\nexit "$(cat "{world.root}/status")"\n')
+    script.chmod(0o755)
+    (world.root / "status").write_text("1")
+    world.config.write_text(
+        f'[services.stub]\ncommand = ["{script}"]\nbind = "{world.bind}"\nbridge = false\n'
+    )
+    assert world.run(world.hook_argv()).returncode == 1
+    first = noted(world)
+    assert "exited with status 1 before it listened" in first
+    assert 'it said: "try 1"' in first
+    for tries in (2, 3):
+        age_failure(world, 60)
+        assert world.run(world.hook_argv()).returncode == 1
+        failure = ensure.read_failure(world.files)
+        assert failure is not None
+        assert failure.count == tries, "it was tried"
+        assert noted(world) == first
+    assert 'it said: "try 4"' in world.run(world.bare()).stderr, "who asks is told what it says now"
+    (world.root / "status").write_text("3")
+    age_failure(world, 60)
+    assert world.run(world.hook_argv()).returncode == 1
+    assert "exited with status 3 before it listened" in noted(world), "another cause"
+    world.config.write_text(world.config.read_text() + "start_timeout = 9\n")
+    assert world.run(world.hook_argv()).returncode == 1
+    assert 'it said: "try 6"' in noted(world), "after an edit it is told anew"
+
+
 def test_the_hook_pauses_longer_and_longer(world: World) -> None:
     world.write_config("die=1")
     assert world.run(world.hook_argv()).returncode == 1
