@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import time
 
+from llmenv_hooks.helper.complaints import complain, state_trouble
 from llmenv_hooks.helper.errors import Problem, printable
 from llmenv_hooks.helper.files import modified, read_regular, replace_file
 from llmenv_hooks.helper.places import Files
@@ -67,7 +68,8 @@ def write_failure(path: str, message: str, data: str) -> None:
             path, f"{printable(message, MESSAGE_LIMIT)}\n{data}\n".encode(errors="replace")
         )
     except OSError:
-        return  # the message itself is on its way to the user
+        state = os.path.dirname(path)
+        complain(state, state_trouble(state) or message)
 
 
 def attempt_digest(service: Service) -> str:
