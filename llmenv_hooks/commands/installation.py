@@ -13,6 +13,7 @@ from llmenv_hooks import render, userfile
 from llmenv_hooks.commands import rcblock
 from llmenv_hooks.commands.findings import Finding
 from llmenv_hooks.commands.rcfiles import startup_files
+from llmenv_hooks.commands.rcreach import unreached
 from llmenv_hooks.helper.complaints import state_trouble
 from llmenv_hooks.helper.errors import Problem
 from llmenv_hooks.helper.places import config_path, state_dir
@@ -54,10 +55,12 @@ def hooks() -> Iterator[Finding]:
     """Find the lines of rc files that bring the hook, and judge what they lead to."""
     found = False
     for shell in render.QUOTE:
-        for path in startup_files(shell):
-            for finding in _hook_in(shell, path):
-                found = True
-                yield finding
+        findings = [one for path in startup_files(shell) for one in _hook_in(shell, path)]
+        yield from findings
+        for wrong in unreached(shell) if findings else []:
+            why, _, todo = wrong.rpartition("; ")
+            yield Finding("hook", "fail", why, todo)
+        found = found or bool(findings)
     if not found:
         yield Finding("hook", "warn", "in no rc file of bash, zsh or fish", "llmenv install")
 
