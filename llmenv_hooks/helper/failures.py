@@ -46,12 +46,14 @@ def read_failure(files: Files) -> Failure | None:
 
 
 def note_failure(files: Files, message: str, digest: str) -> None:
+    """Write *message* to NAME.fail, and count it, if the last one was of the same *digest*."""
     last = read_failure(files)
     count = last.count + 1 if last and last.digest == digest else 1
     write_failure(files.fail, message, f"v1 {count} {time.time():.3f} {realm()[0]} {digest} .")
 
 
 def write_failure(path: str, message: str, data: str) -> None:
+    """Write a *message* for the prompt to the file *path*, and a line of *data* below it."""
     try:
         replace_file(path, f"{printable(message, 700)}\n{data}\n".encode(errors="replace"))
     except OSError:
