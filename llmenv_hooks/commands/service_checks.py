@@ -7,7 +7,6 @@ import os
 import time
 from http.client import HTTPException
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
 
 from llmenv_hooks.commands.findings import Finding
 from llmenv_hooks.helper.errors import Problem
@@ -17,7 +16,7 @@ from llmenv_hooks.helper.locks import start_lock_holder, start_lock_is_held
 from llmenv_hooks.helper.mcp import DEEP_TIMEOUT_S, call_mcp
 from llmenv_hooks.helper.pidfile import read_pidfile
 from llmenv_hooks.helper.places import state_dir
-from llmenv_hooks.helper.programs import expanded, program_path
+from llmenv_hooks.helper.programs import expanded, expanded_headers, program_path
 from llmenv_hooks.helper.records import left_over
 from llmenv_hooks.helper.status import Status, inspect
 from llmenv_hooks.helper.version import __version__
@@ -121,10 +120,9 @@ def _lock(service: Service, seen: Status) -> Finding:
 def round_trip(service: Service, config: Config) -> Iterator[Finding]:
     """Say hello as an agent would, through the URL that agents get."""
     url = config.url(service)
-    parts = urlsplit(url)
     began = time.monotonic()
     try:
-        answer = call_mcp(parts.hostname or "", parts.port or 0, "initialize", HELLO)
+        answer = call_mcp(url, "initialize", HELLO, expanded_headers(service))
         server = answer["result"]["serverInfo"]["name"]
     except TimeoutError:
         why = f"no answer within {DEEP_TIMEOUT_S:.0f} s"

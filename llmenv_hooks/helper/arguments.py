@@ -33,6 +33,8 @@ or `NAME not-running`.
     --stop           end it instead, and leave it stopped
     --json           a JSON object a line instead of words
     --quiet          nothing on stdout
+    --connect NAME   be the stdio MCP server that is the service NAME, for an agent:
+                     start it if it is down, and outlive it
     --pack PATH      write this program to PATH, as one file, and its bridge
                      beside it
     --hook STATE CONFIG   as the prompt hook calls it: detached, silent, with
@@ -57,7 +59,7 @@ class Arguments:
         UsageError: it says what is wrong.
     """
 
-    VALUES = ("--service", "--bind", "--pidfile", "--timeout", "--pack")
+    VALUES = ("--service", "--bind", "--pidfile", "--timeout", "--pack", "--connect")
     SWITCHES = (
         "--start",
         "--stop",

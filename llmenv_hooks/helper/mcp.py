@@ -1,15 +1,22 @@
-"""One call of MCP over HTTP, and the deep check that is made of it."""
+"""MCP over HTTP: one call, what it is made of, and the deep check that is made of it."""
 
 from __future__ import annotations
 
-from llmenv_hooks.helper.services import Service, reachable
+from llmenv_hooks.helper.services import Service, url_of
+from llmenv_hooks.helper.version import __version__
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    import http.client
+    from collections.abc import Iterator
     from typing import Any
 
-
 DEEP_TIMEOUT_S = 3.0
+JSON_HEADERS = {
+    "Content-Type": "application/json",
+    "Accept": "application/json, text/event-stream",
+    "User-Agent": f"llmenv/{__version__}",
+}
 
 
 def deep_check(service: Service) -> str:
@@ -22,7 +29,7 @@ def deep_check(service: Service) -> str:
     import http.client
 
     try:
-        answer = call_mcp(reachable(service.host), service.port, "tools/list", {})
+        answer = call_mcp(url_of(service), "tools/list", {})
     except TimeoutError:
         return "busy"
     except (OSError, http.client.HTTPException, ValueError):
@@ -35,8 +42,10 @@ def deep_check(service: Service) -> str:
     return "ok" if alive else "gone"
 
 
-def call_mcp(host: str, port: int, method: str, params: dict[str, Any]) -> Any:
-    """Return the JSON that http://*host*:*port*/mcp answers to one call of *method*.
+def call_mcp(
+    url: str, method: str, params: dict[str, Any], headers: dict[str, str] | None = None
+) -> Any:
+    """Return the JSON that *url* answers to one call of *method*, with *headers* besides ours.
 
     MCP specification 2025-06-18, Transports, Streamable HTTP: a POST, answered in JSON or as the
     one event of a stream.
@@ -45,19 +54,45 @@ def call_mcp(host: str, port: int, method: str, params: dict[str, Any]) -> Any:
         TimeoutError: nothing came for DEEP_TIMEOUT_S.
         OSError, http.client.HTTPException, ValueError: the answer is none of HTTP, or of JSON.
     """
-    import http.client
     import json
 
     body = json.dumps({"jsonrpc": "2.0", "id": 1, "method": method, "params": params})
-    headers = {
-        "Content-Type": "application/json",
-        "Accept": "application/json, text/event-stream",
-    }
-    connection = http.client.HTTPConnection(host, port, timeout=DEEP_TIMEOUT_S)
+    connection, path = http_connection(url, DEEP_TIMEOUT_S)
     try:
-        connection.request("POST", "/mcp", body, headers)
-        text = connection.getresponse().read(1 << 22).decode(errors="replace")
+        connection.request("POST", path, body, JSON_HEADERS | (headers or {}))
+        response = connection.getresponse()
+        kind = response.getheader("Content-Type") or ""
+        if kind.startswith("text/event-stream"):
+            return json.loads(next(events(response), b""))
+        text = response.read(1 << 22).decode(errors="replace")
     finally:
         connection.close()
     lines = [line.removeprefix("data:") for line in text.splitlines() if line[:1] in "{d"]
     return json.loads("".join(lines))
+
+
+def http_connection(url: str, timeout: float) -> tuple[http.client.HTTPConnection, str]:
+    """Return a connection to *url*, which connects at the first request, and what to ask there.
+
+    Raises:
+        ValueError: it is no URL.
+    """
+    import http.client
+    from urllib.parse import urlsplit
+
+    parts = urlsplit(url)
+    kind = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
+    path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+    return kind(parts.hostname or "", parts.port, timeout=timeout), path
+
+
+def events(response: http.client.HTTPResponse) -> Iterator[bytes]:
+    """Yield the data of each event that *response* brings (HTML standard, "Server-sent events")."""
+    data: list[bytes] = []
+    while line := response.readline():
+        line = line.rstrip(b"\r\n")
+        if line.startswith(b"data:"):
+            data.append(line[5:].removeprefix(b" "))
+        elif not line and data:
+            yield b"\n".join(data)
+            data = []
