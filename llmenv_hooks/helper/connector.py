@@ -36,8 +36,9 @@ if TYPE_CHECKING:
 
 LAST_CALLS_S = 2.0  # for what is under way once the agent will say no more
 RESTART_S = 5.0  # how long after a service went it may be stopped only to be started again
-SHORT_LIFE_S = 1.0  # a wire that ends sooner is replaced when something is to be sent, not before
-MOST_LOSSES = 3  # wires in a row that ended before they brought an answer
+SHORT_LIFE_S = 1.0  # a wire that ends sooner is replaced after a pause, unless something waits
+MOST_LOSSES = 3  # short lives in a row without an answer, before what waits is given up
+MOST_PAUSE_S = 64.0
 AS_A_MODULE = (
     "import sys; where, name = sys.argv[1:3]; del sys.argv[1:3];"
     " sys.path.append(where); sys.exit(__import__(name).main())"
@@ -81,6 +82,7 @@ class Connector:
         self._greeting: Item | None = None  # its `notifications/initialized`
         self._is_introduced = False  # the agent's `initialize` has been answered
         self._opened = self._lost = float("-inf")
+        self._next_start = float("inf")
         self._losses = 0
         self._said = ""
 
@@ -91,7 +93,7 @@ class Connector:
         while not (self._agent.is_gone or time.monotonic() >= last):
             if self._agent.has_ended and not self._has_work():
                 break
-            ready = self._wait(last)
+            ready = self._wait(min(last, self._next_start))
             # The service first: what the agent says is not for one that has just died.
             if self._wire and self._wire.fileno() in ready:
                 self._hear_service(self._wire)
@@ -101,6 +103,8 @@ class Connector:
                 self._hear_agent()
                 if self._agent.has_ended:
                     last = time.monotonic() + LAST_CALLS_S
+            elif time.monotonic() >= self._next_start:
+                self._begin_start()
         if self._wire:
             self._wire.close()
 
@@ -216,8 +220,9 @@ class Connector:
     def _lose(self, wire: Wire, end: Ended) -> None:
         """Take it that *wire* has ended."""
         now = time.monotonic()
+        is_short = now - self._opened < SHORT_LIFE_S
         self._wire, self._lost = None, now
-        self._losses += 1
+        self._losses = self._losses + 1 if is_short or end.unsent else 0
         wire.close()
         again = [item for item in end.unsent if item.id != OWN_ID]
         for item in wire.under_way.values():
@@ -233,15 +238,16 @@ class Connector:
             params = {"requestId": number, "reason": end.why}
             self._answer({"jsonrpc": "2.0", "method": "notifications/cancelled", "params": params})
         self._asked.clear()
-        if self._losses >= MOST_LOSSES:
+        if self._queue and self._losses >= MOST_LOSSES:
             self._losses = 0
             self._fail_queue(f"{self._name}: {end.why}, {MOST_LOSSES} times in a row")
-        elif self._queue or now - self._opened >= SHORT_LIFE_S:
-            self._begin_start()
+        pause = min(MOST_PAUSE_S, 2.0 ** (self._losses - 1)) if is_short else 0.0
+        self._next_start = now if self._queue else now + pause
 
     # --- its start ---------------------------------------------------------------------------
 
     def _begin_start(self) -> None:
+        self._next_start = float("inf")
         if self._start:
             return
         waits = self._lost + RESTART_S - time.monotonic() if self._queue else 0.0
