@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from llmenv_hooks.bridge.hub import Hub
     from llmenv_hooks.bridge.requests import Head
     from llmenv_hooks.bridge.schemas import Schemas
-    from llmenv_hooks.bridge.servers import Call
+    from llmenv_hooks.bridge.sessions import Call
 
 JSON = ("Content-Type", "application/json")
 UNBUFFERED = ("X-Accel-Buffering", "no")
@@ -44,7 +44,7 @@ KEEP_ALIVE_S = 15.0
 KEEP_ALIVE = b"e\r\n: keep-alive\n\n\r\n"
 
 # The status of an error of 2026-07-28; any other has 200.
-HTTP_STATUS = {
+STATUS_OF = {
     PARSE_ERROR: 400,
     INVALID_REQUEST: 400,
     INVALID_PARAMS: 400,
@@ -61,7 +61,7 @@ class Shop:
     def __init__(self, hub: Hub, schemas: Schemas) -> None:
         self.hub = hub
         self.schemas = schemas
-        self.sessions = Sessions()
+        self.sessions = Sessions(hub.end)
 
 
 class Exchange:
@@ -97,7 +97,7 @@ class Exchange:
     def finish(self, body: bytes) -> None:
         """Take the whole request."""
         head = self._head
-        if head.target.partition("?")[0].rstrip("/") != "/mcp":
+        if head.target != "/mcp":
             self._plain(404, "the endpoint is /mcp")
             return
         version = head.one("mcp-protocol-version")
@@ -233,7 +233,7 @@ class Exchange:
             return
         status = 200
         if self._modern and "error" in message:
-            status = HTTP_STATUS.get(message["error"]["code"], 200)
+            status = STATUS_OF.get(message["error"]["code"], 200)
             if status == 404 and not self._shop.hub.eras.modern:
                 status = 400  # by which a client goes back to `initialize`
         headers = []

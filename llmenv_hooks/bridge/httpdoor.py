@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 from llmenv_hooks.bridge.answers import CONTINUE, refusal
 from llmenv_hooks.bridge.exchanges import KEEP_ALIVE_S, Exchange, Shop
 from llmenv_hooks.bridge.http1 import Continue, Data, Reader
-from llmenv_hooks.bridge.messages import MOST_UNREAD_BYTES
 from llmenv_hooks.bridge.peers import is_over, same_user
 from llmenv_hooks.bridge.requests import Head, Malformed
+from llmenv_hooks.bridge.sessions import MOST_UNREAD_BYTES
 
 if TYPE_CHECKING:
     import socket
@@ -41,7 +41,7 @@ class HttpDoor:
         self._server: asyncio.Server | None = None
 
     async def open(self, sock: socket.socket) -> None:
-        """Accept what comes to *sock*, which listens."""
+        """Listen on *sock*, which is bound, and accept what comes."""
         loop = asyncio.get_running_loop()
         self._server = await loop.create_server(lambda: Connection(self), sock=sock, backlog=1024)
 
