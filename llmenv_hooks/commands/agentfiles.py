@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import codecs
 import contextlib
+import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -63,8 +64,20 @@ class AgentFile:
         """
         return entries.is_outdated(self.agent, self.entries(), self.known)
 
-    def edit(self, change: Change) -> bool:
-        """Write what *change* makes of it, and say what was done; return whether it was anything.
+    def has_ours(self) -> bool:
+        """Say whether something of ours is in it.
+
+        Raises:
+            Problem: it cannot be read.
+        """
+        with self._named_when_unreadable():
+            text = _decoded(userfile.load(self.path))[1]
+            return bool(entries.owned(self.agent, text, self.known))
+
+    def edit(self, change: Change, *, shows: bool = True) -> bool:
+        """Write what *change* makes of it; return whether it was anything.
+
+        What was done is said, and *shows* whether the lines are shown too.
 
         Raises:
             Problem: it cannot be read, edited or written; nothing was changed.
@@ -84,7 +97,8 @@ class AgentFile:
                 return False
             original_bytes = _encoded(mark, original)
             backup = userfile.replace(self.path, old, new, original=original_bytes, mode=0o600)
-        print(disclosure.shown(self.path, self.agent, text, changed, self.known), end="")
+        if shows:
+            print(disclosure.shown(self.path, self.agent, text, changed, self.known), end="")
         kept = f" (backup: {printable(backup)})" if backup else ""
         print(f"{'removed' if new is None else 'wrote'} {printable(self.path)}{kept}")
         return True
@@ -144,6 +158,16 @@ def agent_files(config: Config, in_project: bool) -> list[AgentFile]:
         for name, agent in AGENTS.items()
         if agent.project or not in_project
     ]
+
+
+def one_file_is_used() -> bool:
+    """Say whether an agent's file of this user names the one file, which then has to stay.
+
+    Raises:
+        Problem: there is no home, or a file cannot be read.
+    """
+    name = os.fsencode(launcher.one_file())
+    return any(name in (userfile.load(agent.path(False)) or b"") for agent in AGENTS.values())
 
 
 def _decoded(content: bytes | None) -> tuple[bytes, str | None]:

@@ -21,6 +21,7 @@ from llmenv_hooks.commands.install import install, uninstall
 from llmenv_hooks.commands.lifecycle import restart_services, start_services, stop_services
 from llmenv_hooks.commands.logs import print_logs
 from llmenv_hooks.commands.parameters import Command, help_without_command, shell_names
+from llmenv_hooks.commands.setup import setup
 from llmenv_hooks.commands.status import show_status
 from llmenv_hooks.helper.errors import Problem, UsageError, printable
 from llmenv_hooks.helper.version import __version__
@@ -113,6 +114,7 @@ app.command("logs", cls=Command)(print_logs)
 app.command("init")(init)
 app.add_typer(config_app, name="config")
 app.command("client", cls=Command)(client)
+app.command("setup")(setup)
 app.command("install", cls=Command)(install)
 app.command("uninstall", cls=Command)(uninstall)
 app.command("doctor")(doctor)
