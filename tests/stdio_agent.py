@@ -7,7 +7,7 @@ import json
 import subprocess
 from typing import TYPE_CHECKING, Any
 
-from bridge.bridges import LATEST, SERVER, hello, said
+from bridges import LATEST, SERVER, hello, said
 from daemons import DEADLINE_S, PYTHON, free_port
 from packed import ENSURE
 

@@ -42,7 +42,8 @@ def stop_services(name: Annotated[str | None, service_argument("all")] = None) -
     config = _config_of_this_host()
     forgotten = left_over(config, state_dir())
     if name:
-        config.services += forgotten
+        # One that is left over may have the name of one that runs elsewhere now.
+        config.services = forgotten + config.services
         for_each_service([named_service(config, name)], "stopping", _stop)
         return
     # A service that is left over may hold the port of one in the config, so it is stopped first.

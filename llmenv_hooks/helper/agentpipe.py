@@ -39,17 +39,18 @@ class AgentPipe:
         if not data:
             self.has_ended = True
             return [] if self._skips else [self._lines.rest()]
-        lines: list[bytes | None] = [*self._lines.feed(data)]
+        lines: list[bytes | None] = [
+            line if len(line) <= MOST_MESSAGE_BYTES else None for line in self._lines.feed(data)
+        ]
         if self._skips and lines:
             self._skips = False
             del lines[0]
-        if self._lines.unfinished > MOST_MESSAGE_BYTES or self._skips:
-            self._lines.rest()
-            lines += [] if self._skips else [None]
+        if not self._skips and self._lines.unfinished > MOST_MESSAGE_BYTES:
             self._skips = True
-        return [
-            line if line and len(line) <= MOST_MESSAGE_BYTES else line and None for line in lines
-        ]
+            lines.append(None)
+        if self._skips:
+            self._lines.rest()
+        return lines
 
     def write(self, line: bytes) -> None:
         """Write *line* and its end."""

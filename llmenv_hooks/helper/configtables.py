@@ -171,10 +171,15 @@ def _dotted(key: str) -> list[str]:
 
 def _is_url(text: str) -> bool:
     """True for a URL of HTTP that has a host, and no user, space or fragment."""
-    scheme, _, rest = text.partition("://")
-    host = rest.partition("/")[0].partition("?")[0]
+    from urllib.parse import urlsplit
+
+    try:
+        parts = urlsplit(text)
+        host = bool(parts.hostname) and (parts.port is None or parts.port > 0)
+    except ValueError:
+        return False
     odd = not (text.isascii() and text.isprintable()) or any(c in text for c in ' #"<>\\')
-    return scheme in ("http", "https") and bool(host) and "@" not in host and not odd
+    return text.startswith(("http://", "https://")) and host and "@" not in parts.netloc and not odd
 
 
 def _is_token(text: str) -> bool:

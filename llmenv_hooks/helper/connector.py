@@ -146,10 +146,7 @@ class Connector:
         elif item.method == "notifications/initialized":
             self._greeting = item
         elif not item.method:
-            number = item.message.get("id")
-            if number not in self._asked:
-                return  # who asked it is dead, and the next one may count from the start
-            self._asked.discard(number)
+            self._asked.discard(item.message.get("id"))
         self._queue.append(item)
 
     def _answer(self, message: dict[str, object]) -> None:
@@ -192,8 +189,8 @@ class Connector:
             if number == OWN_ID:
                 self._begin_again()
                 return
-            if item and item.method == "initialize" and "result" in message:
-                self._is_introduced = True
+            if item and item.method == "initialize":
+                self._is_ready, self._is_introduced = True, "result" in message
             self._losses = 0
         self._agent.write(line)
 
@@ -210,6 +207,8 @@ class Connector:
             self._lose(wire, Ended([], "its server may be gone"))
         while self._queue and self._wire and self._is_ready:
             item = self._queue.pop(0)
+            # Only its answer says in which session, and in which version, all else is to be said.
+            self._is_ready = item.method != "initialize"
             try:
                 self._wire.send(item)
             except Ended as end:

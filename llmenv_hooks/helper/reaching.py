@@ -109,10 +109,14 @@ def _named(config: Config, name: str) -> Service:
 
 def _reach(config: Config, service: Service, until: float) -> tuple[str, str, dict[str, str], bool]:
     url = config.url(service)
-    if service.url or not config.here:
+    if service.url:
         return "", url, expanded_headers(service), False
     state = state_dir()
     files = instances(service.name, state)
+    if not config.here:
+        # A tunnel may bring the bridge's socket here: ssh -L SOCKET:SOCKET HOST.
+        tunnel = socket_path(files[0])
+        return tunnel if os.path.exists(tunnel) else "", url, {}, False
     while True:
         try:
             ensure(service, state, timeout=service.start_timeout, deep=True)

@@ -33,6 +33,7 @@ from llmenv_hooks.helper.wires import CHUNK, CONNECT_S, Ended, Item, Wire
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import http.client
+    import ssl
     from collections.abc import Iterator
 
 LAST_WORD_S = 1.0  # for the word that a session is over
@@ -52,6 +53,7 @@ class WebWire(Wire):
         super().__init__()
         self._url, self._headers, self._name = url, headers, name
         self._is_proxied = is_proxied
+        self._tls = _tls_context() if url.startswith("https:") else None
         self._session: str | None = None
         self._version: str | None = None
         self._listens = False
@@ -97,7 +99,7 @@ class WebWire(Wire):
             os.close(self._reader)
         if self._session and not self._has_ended:
             try:
-                connection, path = http_connection(self._url, LAST_WORD_S)
+                connection, path = http_connection(self._url, LAST_WORD_S, self._tls)
                 connection.request("DELETE", path, headers=self._all_headers(None))
                 connection.getresponse()
             except Exception:
@@ -122,7 +124,7 @@ class WebWire(Wire):
 
         session = self._session
         try:
-            connection, path = http_connection(self._url, CONNECT_S)
+            connection, path = http_connection(self._url, CONNECT_S, self._tls)
             connection.connect()
             connection.sock.settimeout(None)  # a call may take its time
             connection.request("POST", path, item.line, self._all_headers(item))
@@ -184,8 +186,11 @@ class WebWire(Wire):
         result, error = message.get("result"), message.get("error")
         if item.method == "initialize" and isinstance(result, dict):
             self._version = str(result.get("protocolVersion"))
-        if isinstance(error, dict) and self._is_proxied:
-            self.is_doubtful = error.get("code") not in (METHOD_NOT_FOUND, INVALID_PARAMS)
+        failed = isinstance(result, dict) and result.get("isError") is True
+        if isinstance(error, dict):
+            failed = error.get("code") not in (METHOD_NOT_FOUND, INVALID_PARAMS)
+        # mcp-proxy answers so to a call for a server that is gone, as it does to one that failed.
+        self.is_doubtful = failed and self._is_proxied
 
     def _refused(self, item: Item, response: http.client.HTTPResponse) -> None:
         """Pass on why the server does not take *item*."""
@@ -193,7 +198,8 @@ class WebWire(Wire):
         try:
             message = decode(body)
         except NotAMessage:
-            said = printable(body.decode(errors="replace").strip(), 200)
+            is_text = (response.getheader("Content-Type") or "").startswith("text/plain")
+            said = printable(body.decode(errors="replace").strip(), 200) if is_text else ""
             status = f"HTTP {response.status} {printable(response.reason or '', 80)}"
             why = f"{printable(self._url)}: {status}{': ' * bool(said)}{said}"
             self._fail(item, SERVER_DOWN, why)
@@ -207,7 +213,7 @@ class WebWire(Wire):
 
         while not self._is_closed:
             try:
-                connection, path = http_connection(self._url, CONNECT_S)
+                connection, path = http_connection(self._url, CONNECT_S, self._tls)
                 connection.connect()
                 connection.sock.settimeout(None)
                 connection.request("GET", path, headers=self._all_headers(None))
@@ -220,6 +226,12 @@ class WebWire(Wire):
             except (OSError, ValueError, NotAMessage, http.client.HTTPException):
                 pass  # if it is gone for good, the next POST will tell
             time.sleep(LISTEN_AGAIN_S)
+
+
+def _tls_context() -> ssl.SSLContext:
+    import ssl
+
+    return ssl.create_default_context()
 
 
 def _messages(response: http.client.HTTPResponse) -> Iterator[bytes]:

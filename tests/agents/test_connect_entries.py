@@ -227,7 +227,7 @@ def test_a_path_that_an_upgrade_takes_away_is_not_written(
 
 def test_a_temporary_directory_does_not_stay(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
     assert launcher.stays(str(home.program))
-    monkeypatch.setattr(tempfile, "tempdir", str(home.root))
+    monkeypatch.setattr(tempfile, "tempdir", str(home.program.parents[1]))
     assert not launcher.stays(str(home.program))
 
 
