@@ -88,7 +88,7 @@ def _update_all(config: Config, in_project: bool) -> None:
     found = failed = False
     for file in agent_files(config, in_project):
         try:
-            if file.is_outdated():
+            if file.outdated():
                 found |= file.edit(entries.merged)
         except Problem as problem:
             print(f"llmenv: {problem}", file=sys.stderr)

@@ -27,7 +27,7 @@ def setup(
     dry_run: DryRun = False,
     undo: Annotated[bool, typer.Option("--undo", help="Take all of it out again.")] = False,
 ) -> None:
-    """Write a config, start the service, and have your shells and agents use it.
+    """Set up all of it: config, service, shells and agents.
 
     Asks which server, shells and agents, and shows what it will write before it does. What is
     there already is kept.
