@@ -1,4 +1,4 @@
-"""What `llmenv doctor` looks at of the agents: whether their files have the services as they are."""
+"""What `llmenv doctor` looks at of the agents: whether their files have the services right."""
 
 from __future__ import annotations
 
@@ -28,9 +28,7 @@ def agents(config: Config) -> Iterator[Finding]:
                 users.append(file.name)
         except Problem as problem:
             found = str(problem).removesuffix("; nothing was changed")
-            wrong.append(
-                Finding("agents", "warn", found, "mend it: its agent cannot read it either")
-            )
+            wrong.append(Finding("agents", "warn", found, "mend it; its agent cannot read it too"))
     yield from wrong
     if not wrong:
         have = f"{', '.join(users)}: as they should be" if users else "none has our servers"
