@@ -63,6 +63,7 @@ def note_failure(files: Files, cause: str, details: str, digest: str) -> None:
 
 
 def write_failure(path: str, message: str, data: str) -> None:
+    """Write a *message* for the prompt to the file *path*, and a line of *data* below it."""
     try:
         replace_file(
             path, f"{printable(message, MESSAGE_LIMIT)}\n{data}\n".encode(errors="replace")
