@@ -10,7 +10,7 @@ import time
 from llmenv_hooks.helper.bridges import command_line
 from llmenv_hooks.helper.errors import EnsureOutcome, NotYet, Problem, Result, printable
 from llmenv_hooks.helper.failures import attempt_digest, note_failure
-from llmenv_hooks.helper.logfile import cut_log
+from llmenv_hooks.helper.logfile import cut_log, note_in_log
 from llmenv_hooks.helper.mcp import deep_check
 from llmenv_hooks.helper.pidfile import read_pidfile
 from llmenv_hooks.helper.places import Files, cannot_use
@@ -36,7 +36,8 @@ class Attempt:
 
     *deadline* is on the monotonic clock.  *hook*: obey the pauses after failures, and let others
     wait.  *deep*: ask the stdio server too.  *revive*: start it although it was stopped on purpose.
-    *note* is one line that the user should see although all is well.
+    *note* is one line that the user should see although all is well, *why* the reason of a start,
+    for the log.
     """
 
     def __init__(
@@ -56,6 +57,7 @@ class Attempt:
         self.deep = deep and service.bridge == MCP_PROXY
         self.revive = revive
         self.note = ""
+        self.why = "a prompt found it down" if hook else "asked to"
 
     def wait(self, why: str) -> None:
         """Let a moment pass.
@@ -77,6 +79,7 @@ class Attempt:
     def failed(self, why: str) -> Problem:
         """Write the failure down for the hook, and return it."""
         message = f"{self.service.name}: {why}"
+        note_in_log(self.files, f"failed: {why}")
         note_failure(self.files, message, attempt_digest(self.service))
         return Problem(printable(message, 700))
 

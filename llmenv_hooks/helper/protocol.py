@@ -216,7 +216,8 @@ def _act(attempt: Attempt, lock: int, broken: bool, start: Start) -> Result:
         sight = look(service, files)
         if sight.answers:
             if broken and attempt.child_is_gone():
-                end_tree(service, files)
+                attempt.why = "its stdio server is gone"
+                end_tree(service, files, attempt.why)
                 broken = False
             elif sight.detail == ANOTHER_REALMS:
                 return attempt.accept(sight)
@@ -230,7 +231,8 @@ def _act(attempt: Attempt, lock: int, broken: bool, start: Start) -> Result:
             return Result(EnsureOutcome.ALREADY_RUNNING, sight.pid)
         elif sight.state == "changed":
             attempt.meant()  # while it cannot be started, the one that runs is better than none
-            end_tree(service, files)
+            attempt.why = "its config was changed"
+            end_tree(service, files, attempt.why)
         elif sight.state == "starting":
             if sight.age >= service.start_timeout:
                 hung_since = hung_since or time.monotonic()
@@ -259,7 +261,8 @@ def _whose(attempt: Attempt) -> str:
 
 def _end_hung(attempt: Attempt, sight: Sight) -> None:
     """End a daemon that outlived its start and is silent; that is a failure, if it was ours."""
-    end_tree(attempt.service, attempt.files)
+    attempt.why = f"it was silent for {sight.age:.0f} s"
+    end_tree(attempt.service, attempt.files, attempt.why)
     if sight.pid is None:
         return  # what a dead leader left behind is no failure of the service
     bind, age = attempt.service.bind, sight.age
