@@ -2,8 +2,9 @@
 # SPDX-License-Identifier: MIT
 """Show llmenv at work: `make run`, or `.venv/bin/python examples/demo.py`.
 
-Writes a config for the example memory server if you have none, starts it the way your shell
-would, uses it as an agent would, kills it and shows that it comes back.  Leaves it running.
+Starts the example memory server the way your shell would, uses it as an agent would, kills it,
+shows that it comes back, and stops it.  All that it writes is under `.demo/` in this checkout, in a
+config, state and data directory of its own: yours are not touched.
 """
 
 from __future__ import annotations
@@ -18,27 +19,26 @@ import shlex
 import shutil
 import signal
 import socket
-import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import Any, NoReturn
 
 import typer
 from mcp import ClientSession, McpError
 from mcp.client.streamable_http import streamable_http_client
 
 from llmenv_hooks.helper.configfiles import load_config
+from llmenv_hooks.helper.configs import Config
 from llmenv_hooks.helper.errors import Problem, printable
 from llmenv_hooks.helper.places import config_path, state_dir
 from llmenv_hooks.helper.processes import _parents
-from llmenv_hooks.helper.protocol import ensure as ensure_
+from llmenv_hooks.helper.records import left_over
 from llmenv_hooks.helper.services import DEFAULT_BIND, Service, parse_bind
 from llmenv_hooks.helper.status import inspect
+from llmenv_hooks.helper.stopping import stop
 
-if TYPE_CHECKING:
-    from llmenv_hooks.helper.configs import Config
-
+HOME = Path(__file__).resolve().parents[1] / ".demo"
 SERVER = Path(__file__).resolve().with_name("memory_server.py")
 BIN = Path(sys.executable).parent
 LLMENV = BIN / "llmenv"
@@ -71,26 +71,26 @@ def free_bind() -> str:
     fail(f"no port is free on {host}")
 
 
+def move_in() -> None:
+    """Let all that this program and what it starts write be under HOME."""
+    for what in ("CONFIG", "STATE", "DATA", "CACHE"):
+        os.environ[f"XDG_{what}_HOME"] = str(HOME / what.lower())
+    os.environ.pop("LLMENV_CONFIG", None)
+
+
 def provide_config() -> Config:
-    """Return the user's config; write one for the example server only where there is none."""
+    """Write a config for the example server, on an address that is free now, and return it."""
     path = Path(config_path())
-    if path.exists():
-        say(f"left your config as it is: {path}")
-    else:
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        bind = free_bind()
-        command = json.dumps([sys.executable, str(SERVER)], ensure_ascii=False)
-        with path.open("x", encoding="utf-8") as file:
-            file.write(
-                f"# Written by {Path(__file__).resolve()}; config.toml beside that explains it.\n"
-                f'[services.memory]\ncommand = {command}\nbind = "{bind}"\n'
-            )
-        taken = "" if bind == DEFAULT_BIND else f" ({DEFAULT_BIND} is taken: {bind})"
-        say(f"wrote {path}{taken}")
-    config = load_config(str(path))
-    if not config.here:
-        fail(f"{path} says that services run only on {config.server_host}; run this there")
-    return config
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    bind = free_bind()
+    command = json.dumps([sys.executable, str(SERVER)], ensure_ascii=False)
+    path.write_text(
+        f"# Written by {Path(__file__).resolve()}; config.toml beside that explains it.\n"
+        f'[services.memory]\ncommand = {command}\nbind = "{bind}"\n',
+        encoding="utf-8",
+    )
+    say(f"wrote {path}, of this demo alone")
+    return load_config(str(path))
 
 
 class Bash:
@@ -135,14 +135,8 @@ class Bash:
         return not part
 
 
-def start(service: Service, state: str) -> int | None:
-    """See that *service* runs, by the hook where that may start it; return its pid."""
-    before = inspect(service, state).state
-    if before in ("stopped", "failed", "broken"):  # a prompt leaves it alone, or only for a while
-        wait = service.start_timeout
-        result = ensure_(service, state, timeout=wait, revive=True, deep=True)
-        say(f"started {service.name}, which was {before}: pid {result.pid}")
-        return result.pid
+def start(service: Service, state: str) -> int:
+    """Have a prompt start *service*, by the hook; return its pid."""
     began = time.monotonic()
     with Bash() as bash:
         while (now := inspect(service, state)).state != "running":
@@ -150,13 +144,11 @@ def start(service: Service, state: str) -> int | None:
             longest = PROMPT_S if now.state == "down" else service.start_timeout
             if now.state in ("failed", "taken") or took > longest or bash.left(0.05):
                 fail(f"the hook brought no {service.name} up: {now.detail or bash.screen}")
-    if before == "running":
-        say(f"a bash prompt with the hook found it running: {service.name}, pid {now.pid}")
-    else:
-        say(f"a bash prompt with the hook started it in the background: {service.name}")
-        say(
-            f"pid {now.pid} listened on {service.bind} after {took:.1f} s; that bash has gone since"
-        )
+    took = time.monotonic() - began
+    say(f"a bash prompt with the hook started it in the background: {service.name}")
+    say(f"pid {now.pid} listened on {service.bind} after {took:.1f} s; that bash has gone since")
+    if now.pid is None:
+        fail(f"who listens on {service.bind} cannot be seen")
     return now.pid
 
 
@@ -192,16 +184,16 @@ def ask(url: str, *calls: tuple[str, dict[str, Any]]) -> tuple[str, list[Any]]:
 
 
 def kill_stdio_child(proxy: int) -> int:
-    """Kill the server behind mcp-proxy, as a crash would; return its pid."""
+    """Kill the server behind our bridge, as a crash would; return its pid."""
     children = [pid for pid, parent in _parents().items() if parent == proxy]
     if not children:
-        fail(f"mcp-proxy, pid {proxy}, has no child to kill")
+        fail(f"the bridge, pid {proxy}, has no child to kill")
     os.kill(children[0], signal.SIGKILL)
     return children[0]
 
 
-def survive(service: Service, url: str, proxy: int) -> None:
-    """Store, search, kill the stdio server, have the deep check revive it, and search again."""
+def survive(url: str, proxy: int) -> None:
+    """Store, search, kill the stdio server, and search again in the one that comes after it."""
     word = f"zebra{os.getpid()}"
     text = f"The demo was here at {time.strftime('%H:%M:%S')} and says {word}."
     search = ("search", {"query": word, "topic": TOPIC})
@@ -211,38 +203,20 @@ def survive(service: Service, url: str, proxy: int) -> None:
     say(f"stored memory {stored['id']} and found it by a search for {word!r}")
 
     child = kill_stdio_child(proxy)
-    say(f"killed the stdio server, pid {child}; mcp-proxy, pid {proxy}, still listens")
-    wait = ("--timeout", str(service.start_timeout))  # a busy machine takes more than the 10 s
-    deep = subprocess.run(
-        [sys.executable, "-m", "llmenv_hooks.helper", "--deep", "--service", service.name, *wait],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    if deep.returncode:
-        fail(f"the deep check did not revive it: {deep.stderr}")
-    say(f"`llmenv-ensure --deep` noticed and restarted it: {deep.stdout.strip()}")
+    say(f"killed the memory server, pid {child}; the bridge, pid {proxy}, starts another")
     _, (_, again, _) = ask(url, search, ("forget", {"id": stored["id"]}))
     if again != [stored]:
         fail(f"the memory is gone: a search for {word} finds {again}")
     say(f"memory {stored['id']} is still there; forgot it again, so that nothing stays behind")
 
 
-def last_words(url: str) -> None:
+def last_words() -> None:
     """Print what the user does next."""
     llmenv = shlex.quote(str(LLMENV))
-    home = Path.home()
-    configs = Path(os.environ.get("XDG_CONFIG_HOME") or home / ".config")
-    lines = {
-        "bash": (home / ".bashrc", f'eval "$({llmenv} hook bash)"'),
-        "zsh": (Path(os.environ.get("ZDOTDIR") or home) / ".zshrc", f'eval "$({llmenv} hook zsh)"'),
-        "fish": (configs / "fish/config.fish", f"{llmenv} hook fish | source"),
-    }
-    shell = Path(os.environ.get("SHELL", "")).name
-    typer.echo(f"\nAgents reach it at {url}. To have every shell keep it alive, put this into")
-    for file, line in [lines[shell]] if shell in lines else lines.values():
-        typer.echo(f"{file}:\n    {line}")
-    typer.echo(f"To stop it:\n    {llmenv} stop")
+    typer.echo(f"\nAll that was written is in {HOME}; `make clean` takes it away.")
+    typer.echo("To set it up for yourself, from this checkout:")
+    for words in ("init", "start", "install", "client"):
+        typer.echo(f"    {llmenv} {words}")
 
 
 def main() -> None:
@@ -250,20 +224,35 @@ def main() -> None:
     if not LLMENV.exists():
         fail(f"{LLMENV} is missing; `make run` sets everything up")
     os.environ["PATH"] = f"{BIN}{os.pathsep}{os.environ.get('PATH', os.defpath)}"
+    move_in()
     try:
-        config, state = provide_config(), state_dir()
+        _begin_anew()
+        config = provide_config()
         service = config.services[0]
-        url = config.url(service)
-        pid = start(service, state)
-        name, (tools,) = ask(url)
-        say(f"an MCP client talks to {name!r} at {url}: {', '.join(sorted(tools))}")
-        if name == "llmenv-memory" and service.bridge and pid:
-            survive(service, url, pid)
-        else:
-            say("your own server: nothing was stored in it, and it was not killed")
+        try:
+            tour(config, service)
+        finally:
+            stop(service, state_dir(), why="the demo is over")
+            say(f"stopped {service.name}")
     except (Problem, OSError) as error:
         fail(str(error))
-    last_words(url)
+    last_words()
+
+
+def _begin_anew() -> None:
+    """Take away what an earlier demo left, and stop what runs of it, if it was killed."""
+    for service in left_over(Config([], None, config_path()), state_dir()):
+        stop(service, state_dir(), why="another demo begins")
+    shutil.rmtree(HOME, ignore_errors=True)
+
+
+def tour(config: Config, service: Service) -> None:
+    """Start *service*, use it, kill its server, and see that it is there again."""
+    url = config.url(service)
+    pid = start(service, state_dir())
+    name, (tools,) = ask(url)
+    say(f"an MCP client talks to {name!r} at {url}: {', '.join(sorted(tools))}")
+    survive(url, pid)
 
 
 if __name__ == "__main__":

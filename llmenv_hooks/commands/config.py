@@ -1,21 +1,24 @@
-"""`llmenv config check`, `show` and `path`: whether the config is right, what it says, where."""
+"""`llmenv config`: whether the config is right, what it says, where it is; and to edit it."""
 
 from __future__ import annotations
 
 import json
 import os
+import shlex
+import subprocess
 import sys
+from typing import Annotated
 
 import typer
 
-from llmenv_hooks.commands.parameters import help_without_command
+from llmenv_hooks.commands.parameters import help_without_command, named_service
 from llmenv_hooks.helper.configfiles import load_config
 from llmenv_hooks.helper.configtables import Checker
-from llmenv_hooks.helper.errors import printable
+from llmenv_hooks.helper.errors import Problem, UsageError, printable
 from llmenv_hooks.helper.places import config_path
 
 config_app = typer.Typer(rich_markup_mode=None)
-config_app.callback(invoke_without_command=True, help="Check the config, show it, or say where.")(
+config_app.callback(invoke_without_command=True, help="Check, print or edit the config.")(
     help_without_command
 )
 
@@ -51,6 +54,41 @@ def show_config() -> None:
 def print_path() -> None:
     """Print the path of the config, which need not exist."""
     sys.stdout.buffer.write(os.fsencode(config_path()) + b"\n")
+
+
+@config_app.command("edit")
+def edit_config() -> None:
+    """Open the config in $VISUAL, else $EDITOR, and check what was saved."""
+    path = config_path()
+    if not os.path.exists(path):
+        raise Problem(f"{printable(path)}: no config yet; llmenv init writes one")
+    try:
+        editor = shlex.split(os.environ.get("VISUAL") or os.environ.get("EDITOR") or "vi")
+        status = subprocess.run([*editor, path], check=False).returncode
+    except (ValueError, OSError) as error:
+        why = f"cannot run an editor: {printable(str(error))}"
+        raise Problem(f"{why}; set EDITOR, or edit {printable(path)}") from None
+    if status:
+        raise Problem(f"the editor ended with status {status}")
+    check_config()
+
+
+@config_app.command("get")
+def get_value(
+    key: Annotated[str, typer.Argument(metavar="KEY", help="e.g. memory.bind, or server_host")],
+) -> None:
+    """Print one value of the config, also a default."""
+    config = load_config()
+    if key == "server_host":
+        print("" if config.server_host is None else printable(config.server_host))
+        return
+    name, _, field = key.removeprefix("services.").rpartition(".")
+    service = named_service(config, name)
+    if field not in Checker.SERVICE_KEYS:
+        known = ", ".join(Checker.SERVICE_KEYS)
+        raise UsageError(f"no key {printable(field, 80)!r}; there is: {known}")
+    value = getattr(service, field)
+    print(printable(value, 10_000) if isinstance(value, str) else toml_value(value))
 
 
 def toml_value(value: object) -> str:

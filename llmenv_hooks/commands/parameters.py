@@ -49,10 +49,15 @@ OptionalShell = Annotated[str | None, _SHELL]
 
 
 def services_argument(default: str) -> Any:
-    """Return the argument SERVICE ... of a command that takes *default* without it."""
+    """Return the arguments SERVICE of a command that takes *default* without it."""
     return typer.Argument(
-        metavar="SERVICE ...", help=f"default: {default}", autocompletion=_service_names
+        metavar="SERVICE", help=f"default: {default}", autocompletion=_service_names
     )
+
+
+def service_argument() -> Any:
+    """Return the argument SERVICE of a command that takes one."""
+    return typer.Argument(metavar="SERVICE", autocompletion=_service_names)
 
 
 def _service_names() -> list[str]:
