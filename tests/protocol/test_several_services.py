@@ -115,7 +115,7 @@ def test_start_where_no_service_starts_by_itself(world: World) -> None:
     done = llmenv(world, "start")
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr == "llmenv: which service? all have autostart = false: stub\n"
-    assert llmenv(world, "restart").stdout == "stub was not running\n"
+    assert llmenv(world, "restart").stdout == "stub was not running; autostart = false\n"
     assert llmenv(world, "restart", "stub").returncode == 0
     world.check()
 
