@@ -12,7 +12,7 @@ HOOK := tests/hooks
 help:           ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' Makefile | expand -t 8
 
-run: setup      ## start a real memory server in a home of its own under .demo, use it, kill it
+run: setup      ## start a real memory server behind mcp-proxy, call it, print the rc line
 	$(BIN)/python examples/demo.py
 
 test: tools ## check types and style, then run all tests
@@ -56,4 +56,4 @@ tools: setup
 	else echo 'mise is not installed: npm could not do it' >&2; [ "$$CI" != true ]; fi
 
 clean:          ## remove what the other targets made
-	rm -rf .venv .demo dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf .venv dist .mypy_cache .pytest_cache .ruff_cache .hypothesis

@@ -2,15 +2,14 @@
 # SPDX-License-Identifier: MIT
 """Show llmenv at work: `make run`, or `.venv/bin/python examples/demo.py`.
 
-Starts the example memory server the way your shell would, uses it as an agent would, kills it,
-shows that it comes back, and stops it.  All that it writes is under `.demo/` in this checkout, in a
-config, state and data directory of its own: yours are not touched.
+In a home of its own, `.demo` in the checkout, a bash prompt starts the example memory server.  It
+is used as an agent would, shows whom it refuses, is killed and comes back.  Then it is stopped, and
+`.demo` is removed: nothing stays behind.
 """
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
+import http.client
 import json
 import os
 import pty
@@ -19,32 +18,43 @@ import shlex
 import shutil
 import signal
 import socket
+import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import typer
-from mcp import ClientSession, McpError
-from mcp.client.streamable_http import streamable_http_client
 
 from llmenv_hooks.helper.configfiles import load_config
-from llmenv_hooks.helper.configs import Config
 from llmenv_hooks.helper.errors import Problem, printable
+from llmenv_hooks.helper.mcp import call_mcp
 from llmenv_hooks.helper.places import config_path, state_dir
-from llmenv_hooks.helper.processes import _parents
-from llmenv_hooks.helper.records import left_over
-from llmenv_hooks.helper.services import DEFAULT_BIND, Service, parse_bind
-from llmenv_hooks.helper.status import inspect
+from llmenv_hooks.helper.status import Status, inspect
 from llmenv_hooks.helper.stopping import stop
 
-HOME = Path(__file__).resolve().parents[1] / ".demo"
-SERVER = Path(__file__).resolve().with_name("memory_server.py")
-BIN = Path(sys.executable).parent
-LLMENV = BIN / "llmenv"
-PROMPT_S = 20.0
-CALL_S = 30.0
-TOPIC = "llmenv demo"
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from llmenv_hooks.helper.services import Service
+
+CHECKOUT = Path(__file__).resolve().parent.parent
+HOME = CHECKOUT / ".demo"
+SERVER = CHECKOUT / "examples" / "memory_server.py"
+LLMENV = Path(sys.executable).parent / "llmenv"
+LONGEST_S = 60.0
+OTHER_USER = 65534  # nobody, as a bare number: no account is needed
+# A request of another user: says what came back.
+ASK_AS_ANOTHER = """
+import socket, sys
+with socket.create_connection(("127.0.0.1", int(sys.argv[1]))) as sock:
+    sock.sendall(b"POST /mcp HTTP/1.1\\r\\nHost: 127.0.0.1\\r\\nContent-Length: 2\\r\\n\\r\\n{}")
+    try:
+        print(len(sock.recv(100)))
+    except ConnectionError:
+        print(0)
+"""
 
 
 def say(text: str) -> None:
@@ -57,40 +67,29 @@ def fail(text: str) -> NoReturn:
     sys.exit(f"demo: {printable(text, 600)}")
 
 
-def free_bind() -> str:
-    """Return the default address, or one with a free port when somebody has that one."""
-    host, default = parse_bind(DEFAULT_BIND)
-    for port in (default, 0):
-        with socket.socket() as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                probe.bind((host, port))
-            except OSError:
-                continue
-            return f"{host}:{probe.getsockname()[1]}"
-    fail(f"no port is free on {host}")
+def wait_until(condition: Callable[[], bool], what: str) -> float:
+    """Wait until *condition* holds; return the seconds that took."""
+    began = time.monotonic()
+    while not condition():
+        if time.monotonic() - began > LONGEST_S:
+            fail(f"not within {LONGEST_S:.0f} s: {what}")
+        time.sleep(0.02)
+    return time.monotonic() - began
 
 
-def move_in() -> None:
-    """Let all that this program and what it starts write be under HOME."""
-    for what in ("CONFIG", "STATE", "DATA", "CACHE"):
-        os.environ[f"XDG_{what}_HOME"] = str(HOME / what.lower())
-    os.environ.pop("LLMENV_CONFIG", None)
-
-
-def provide_config() -> Config:
-    """Write a config for the example server, on an address that is free now, and return it."""
+def make_home() -> None:
+    """Make a home with a config in it, and have this process, and all that it starts, use it."""
+    shutil.rmtree(HOME, ignore_errors=True)
+    for name in [name for name in os.environ if name.startswith(("XDG_", "LLMENV_"))]:
+        del os.environ[name]
+    os.environ |= {"HOME": str(HOME), "HISTFILE": "", "TERM": "dumb", "PS1": "$ "}
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
     path = Path(config_path())
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    bind = free_bind()
+    path.parent.mkdir(mode=0o700, parents=True)
     command = json.dumps([sys.executable, str(SERVER)], ensure_ascii=False)
-    path.write_text(
-        f"# Written by {Path(__file__).resolve()}; config.toml beside that explains it.\n"
-        f'[services.memory]\ncommand = {command}\nbind = "{bind}"\n',
-        encoding="utf-8",
-    )
-    say(f"wrote {path}, of this demo alone")
-    return load_config(str(path))
+    path.write_text(f'[services.memory]\ncommand = {command}\nbind = "127.0.0.1:{port}"\n')
+    say(f"wrote {path}")
 
 
 class Bash:
@@ -98,161 +97,126 @@ class Bash:
 
     def __enter__(self) -> Bash:
         bash = shutil.which("bash") or fail("bash is not on PATH; this demo needs one to hook into")
-        # An empty HISTFILE: our lines are none of the user's history.
-        environment = {**os.environ, "HISTFILE": "", "TERM": "dumb", "PS1": "$ "}
-        environment.pop("LLMENV_DISABLE", None)
-        self.screen = ""
         self.pid, self.terminal = pty.fork()
         if self.pid == 0:
-            os.execve(bash, ["bash", "--norc", "--noprofile", "-i"], environment)
+            os.execve(bash, ["bash", "--norc", "--noprofile", "-i"], os.environ)
         self.type(f'eval "$({shlex.quote(str(LLMENV))} hook bash)"')
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.type("exit")
-        deadline = time.monotonic() + PROMPT_S
-        while not self.left(0.1):
-            if time.monotonic() > deadline:
-                os.kill(self.pid, signal.SIGKILL)
-                break
+        os.kill(self.pid, signal.SIGHUP)
         os.close(self.terminal)
         os.waitpid(self.pid, 0)
 
-    def type(self, line: str) -> None:
-        """Type *line* and Enter."""
-        with contextlib.suppress(OSError):  # bash is gone
+    def type(self, line: str = "") -> None:
+        """Type *line* and Enter, and read what the terminal shows meanwhile."""
+        with suppress(OSError):
             os.write(self.terminal, f"{line}\n".encode())
-
-    def left(self, seconds: float) -> bool:
-        """Read for up to *seconds* what comes on the terminal; True when bash has left it."""
-        if not select.select([self.terminal], [], [], seconds)[0]:
-            return False
-        try:
-            part = os.read(self.terminal, 4096)
-        except OSError:  # EIO: how Linux says that the other side of a pty is closed
-            part = b""
-        self.screen += part.decode(errors="replace").replace("\r", "")
-        return not part
+            while select.select([self.terminal], [], [], 0.1)[0]:
+                os.read(self.terminal, 4096)
 
 
-def start(service: Service, state: str) -> int:
-    """Have a prompt start *service*, by the hook; return its pid."""
-    began = time.monotonic()
-    with Bash() as bash:
-        while (now := inspect(service, state)).state != "running":
-            took = time.monotonic() - began
-            longest = PROMPT_S if now.state == "down" else service.start_timeout
-            if now.state in ("failed", "taken") or took > longest or bash.left(0.05):
-                fail(f"the hook brought no {service.name} up: {now.detail or bash.screen}")
-    took = time.monotonic() - began
-    say(f"a bash prompt with the hook started it in the background: {service.name}")
-    say(f"pid {now.pid} listened on {service.bind} after {took:.1f} s; that bash has gone since")
-    if now.pid is None:
-        fail(f"who listens on {service.bind} cannot be seen")
-    return now.pid
+def running(service: Service) -> Status | None:
+    """Return how *service* is, once it and its server run."""
+    seen = inspect(service, state_dir())
+    return seen if seen.state == "running" and not seen.detail else None
 
 
-async def with_client(url: str, *calls: tuple[str, dict[str, Any]]) -> tuple[str, list[Any]]:
-    """Initialise at *url*; return the server's name and the results of list_tools and *calls*."""
-    async with (
-        asyncio.timeout(CALL_S),
-        streamable_http_client(url) as (reading, writing, _),
-        ClientSession(reading, writing) as session,
-    ):
-        hello = await session.initialize()
-        results: list[Any] = [{tool.name for tool in (await session.list_tools()).tools}]
-        for tool, arguments in calls:
-            answer = await session.call_tool(tool, arguments)
-            if answer.isError:
-                raise RuntimeError(f"{tool}: {answer.content}")
-            content = answer.structuredContent or {}
-            results.append(content.get("result", content))
-    return hello.serverInfo.name, results
+def servers(service: Service) -> list[int]:
+    """Return the pids of the memory server behind the bridge."""
+    pids: list[int] = (inspect(service, state_dir()).bridge or {})["server"]["pids"]
+    return pids
 
 
-def ask(url: str, *calls: tuple[str, dict[str, Any]]) -> tuple[str, list[Any]]:
-    """Do what `with_client` does; any failure is one line."""
-    try:
-        return asyncio.run(with_client(url, *calls))
-    except TimeoutError:
-        fail(f"no answer from {url} within {CALL_S:.0f} s")
-    except (ExceptionGroup, McpError, RuntimeError, OSError) as error:
-        cause: BaseException = error
-        while isinstance(cause, BaseExceptionGroup):
-            cause = cause.exceptions[0]
-        fail(f"{url}: {str(cause) or type(cause).__name__}")
+def ask(service: Service, tool: str, **arguments: str) -> Any:
+    """Call a tool of the memory server, as an agent would, and return what it gives back."""
+    params = {"name": tool, "arguments": arguments}
+    answer = call_mcp(service.host, service.port, "tools/call", params)
+    if "result" not in answer or answer["result"].get("isError"):
+        fail(f"{tool}: {answer}")
+    content = answer["result"]["structuredContent"]
+    return content.get("result", content)
 
 
-def kill_stdio_child(proxy: int) -> int:
-    """Kill the server behind our bridge, as a crash would; return its pid."""
-    children = [pid for pid, parent in _parents().items() if parent == proxy]
-    if not children:
-        fail(f"the bridge, pid {proxy}, has no child to kill")
-    os.kill(children[0], signal.SIGKILL)
-    return children[0]
+def show_refusals(service: Service) -> None:
+    """Ask as a web page would, and as another user of this machine."""
+    connection = http.client.HTTPConnection(service.host, service.port, timeout=5)
+    connection.request("POST", "/mcp", "{}", {"Host": "evil.example:80"})
+    answer = connection.getresponse()
+    if answer.status != 403:
+        fail(f"a forged Host got {answer.status}")
+    say(f"a forged Host (DNS rebinding) got {answer.status}: {answer.read().decode().strip()}")
+    connection.close()
+    if os.geteuid() or not shutil.which("setpriv"):
+        say("another user's request: only root, with setpriv, can be another user, so not shown")
+        return
+    switch = ["setpriv", f"--reuid={OTHER_USER}", f"--regid={OTHER_USER}", "--clear-groups"]
+    python = shutil.which("python3", path="/usr/bin:/usr/local/bin") or sys.executable
+    argv = [*switch, python, "-I", "-S", "-c", ASK_AS_ANOTHER, str(service.port)]
+    asked = subprocess.run(argv, cwd="/", capture_output=True, text=True, check=False)
+    if asked.stdout.strip() != "0":
+        fail(f"another user's request: {asked.stdout}{asked.stderr}")
+    say(f"user {OTHER_USER}'s request was not read: the connection was closed")
 
 
-def survive(url: str, proxy: int) -> None:
-    """Store, search, kill the stdio server, and search again in the one that comes after it."""
-    word = f"zebra{os.getpid()}"
-    text = f"The demo was here at {time.strftime('%H:%M:%S')} and says {word}."
-    search = ("search", {"query": word, "topic": TOPIC})
-    _, (_, stored, found) = ask(url, ("store", {"text": text, "topic": TOPIC}), search)
-    if found != [stored]:
-        fail(f"stored memory {stored['id']}, but a search for {word} finds {found}")
-    say(f"stored memory {stored['id']} and found it by a search for {word!r}")
+def show_it_survives(service: Service, bash: Bash) -> None:
+    """Store, kill the server, search; kill the bridge, press Enter, search again."""
+    text = f"The demo was here at {time.strftime('%H:%M:%S')}."
+    stored = ask(service, "store", text=text, topic="demo")
+    say(f"stored memory {stored['id']}: {text}")
+    seen = inspect(service, state_dir())
+    (server,) = servers(service)
+    os.kill(server, signal.SIGKILL)
+    took = wait_until(lambda: server not in servers(service), "the bridge saw its server die")
+    found = ask(service, "search", query="demo", topic="demo")
+    say(f"killed the server, pid {server}; the bridge saw it after {took:.2f} s, started another")
+    say(f"and the next call waited for that one: it found {len(found)} memory")
+    bridge = seen.pid or fail("the bridge has no pid")
+    os.kill(bridge, signal.SIGKILL)
 
-    child = kill_stdio_child(proxy)
-    say(f"killed the memory server, pid {child}; the bridge, pid {proxy}, starts another")
-    _, (_, again, _) = ask(url, search, ("forget", {"id": stored["id"]}))
-    if again != [stored]:
-        fail(f"the memory is gone: a search for {word} finds {again}")
-    say(f"memory {stored['id']} is still there; forgot it again, so that nothing stays behind")
+    def is_back() -> bool:
+        bash.type()
+        now = running(service)
+        return now is not None and now.pid != bridge
+
+    took = wait_until(is_back, "the bridge came back")
+    found = ask(service, "search", query="demo", topic="demo")
+    if [one["id"] for one in found] != [stored["id"]]:
+        fail(f"the memory is gone: {found}")
+    say(f"killed the bridge, pid {bridge}; after {took:.1f} s of pressing Enter it was back, too")
 
 
 def last_words() -> None:
     """Print what the user does next."""
     llmenv = shlex.quote(str(LLMENV))
-    typer.echo(f"\nAll that was written is in {HOME}; `make clean` takes it away.")
-    typer.echo("To set it up for yourself, from this checkout:")
-    for words in ("init", "start", "install", "client"):
-        typer.echo(f"    {llmenv} {words}")
+    typer.echo("\nTo have it for yourself, put one line into your rc file:")
+    for shell, file in (("bash", "~/.bashrc"), ("zsh", "~/.zshrc")):
+        typer.echo(f'  {file:26}  eval "$({llmenv} hook {shell})"')
+    typer.echo(f"  {'~/.config/fish/config.fish':26}  {llmenv} hook fish | source")
 
 
 def main() -> None:
     """Run the demo."""
     if not LLMENV.exists():
         fail(f"{LLMENV} is missing; `make run` sets everything up")
-    os.environ["PATH"] = f"{BIN}{os.pathsep}{os.environ.get('PATH', os.defpath)}"
-    move_in()
+    make_home()
+    service = load_config().services[0]
     try:
-        _begin_anew()
-        config = provide_config()
-        service = config.services[0]
-        try:
-            tour(config, service)
-        finally:
-            stop(service, state_dir(), why="the demo is over")
-            say(f"stopped {service.name}")
-    except (Problem, OSError) as error:
+        with Bash() as bash:
+            took = wait_until(lambda: running(service) is not None, "the hook started the server")
+            seen = inspect(service, state_dir())
+            say(f"a bash prompt started it: pid {seen.pid}, on {service.bind}, after {took:.1f} s")
+            tools = call_mcp(service.host, service.port, "tools/list", {})["result"]["tools"]
+            say(f"it answers; its tools: {', '.join(sorted(tool['name'] for tool in tools))}")
+            show_refusals(service)
+            show_it_survives(service, bash)
+    except (Problem, OSError, ValueError, LookupError) as error:
         fail(str(error))
+    finally:
+        stop(service, state_dir())
+        shutil.rmtree(HOME, ignore_errors=True)
+    say(f"stopped it, and removed {HOME}")
     last_words()
-
-
-def _begin_anew() -> None:
-    """Take away what an earlier demo left, and stop what runs of it, if it was killed."""
-    for service in left_over(Config([], None, config_path()), state_dir()):
-        stop(service, state_dir(), why="another demo begins")
-    shutil.rmtree(HOME, ignore_errors=True)
-
-
-def tour(config: Config, service: Service) -> None:
-    """Start *service*, use it, kill its server, and see that it is there again."""
-    url = config.url(service)
-    pid = start(service, state_dir())
-    name, (tools,) = ask(url)
-    say(f"an MCP client talks to {name!r} at {url}: {', '.join(sorted(tools))}")
-    survive(url, pid)
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ from llmenv_hooks.helper.configs import Config
 from llmenv_hooks.helper.errors import UsageError, printable
 from llmenv_hooks.helper.places import hostname, instances, state_dir
 from llmenv_hooks.helper.processes import has_proc
-from llmenv_hooks.helper.services import FIRST_URL, Service, variable
+from llmenv_hooks.helper.services import FIRST_URL, GUARDED, Service, variable
 from llmenv_hooks.helper.version import __version__
 
 TYPE_CHECKING = False
@@ -210,13 +210,14 @@ def _values(
     each = ", ".join(map(printable, pythons))
     notes = [os.path.join(state, name) for name in (CONFIG_FAIL, HELPER_FAIL)]
     services = [_paths(one, state) for one in config.kept_alive]
+    notes += [note for one in config.kept_alive for note in _notes(one, state)]
     return {
         "pythons": pythons,
         "helpers": helpers,
         "run": run(),
         "state": state,
         "config": config.path,
-        "notes": notes + [str(service["fail"]) for service in services],
+        "notes": notes,
         "gone": f"{printable(helpers[0])}, or each Python to run it with ({each}), is"
         " gone, or not yours to run; reinstall llmenv-hooks or remove its line from your rc file",
         "exports": exports(config),
@@ -239,8 +240,13 @@ def _paths(service: Service, state: str) -> dict[str, object]:
         "pid": files.pid,
         "life": files.life,
         "proof": files.proof,
-        "fail": files.fail,
     }
+
+
+def _notes(service: Service, state: str) -> list[str]:
+    """Return the files that may hold a message about one service."""
+    files = instances(service.name, state)[0]
+    return [files.fail, files.child] if service.bridge == GUARDED else [files.fail]
 
 
 def _in_templates(name: str) -> str:

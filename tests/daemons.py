@@ -434,6 +434,8 @@ def take_port(world: World, host: str = "127.0.0.1", uid: int | None = None) -> 
 def starting(world: World, *modes: str) -> None:
     """Leave a daemon that has not bound its port."""
     assert world.ensure("--timeout", "0.3", modes=modes).returncode == 75
+    forks = sum(mode in ("fork", "wrap", "uvx") for mode in modes)
+    wait_until(lambda: len(world.told("starts")) > forks)
 
 
 def record(pid: int, start: str, service: ensure.Service, boot: str | None = None) -> bytes:

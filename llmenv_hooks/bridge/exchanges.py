@@ -33,10 +33,10 @@ from llmenv_hooks.bridge.sessions import REVISIONS, UNSAID, Session, Sessions
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from llmenv_hooks.bridge.calls import Call
     from llmenv_hooks.bridge.hub import Hub
     from llmenv_hooks.bridge.requests import Head
     from llmenv_hooks.bridge.schemas import Schemas
-    from llmenv_hooks.bridge.servers import Call
 
 JSON = ("Content-Type", "application/json")
 UNBUFFERED = ("X-Accel-Buffering", "no")
@@ -61,7 +61,7 @@ class Shop:
     def __init__(self, hub: Hub, schemas: Schemas) -> None:
         self.hub = hub
         self.schemas = schemas
-        self.sessions = Sessions()
+        self.sessions = Sessions(hub.end)
 
 
 class Exchange:
@@ -97,7 +97,7 @@ class Exchange:
     def finish(self, body: bytes) -> None:
         """Take the whole request."""
         head = self._head
-        if head.target.partition("?")[0].rstrip("/") != "/mcp":
+        if head.target != "/mcp":
             self._plain(404, "the endpoint is /mcp")
             return
         version = head.one("mcp-protocol-version")

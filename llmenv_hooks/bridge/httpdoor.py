@@ -41,7 +41,7 @@ class HttpDoor:
         self._server: asyncio.Server | None = None
 
     async def open(self, sock: socket.socket) -> None:
-        """Accept what comes to *sock*, which listens."""
+        """Listen on *sock*, which is bound, and accept what comes."""
         loop = asyncio.get_running_loop()
         self._server = await loop.create_server(lambda: Connection(self), sock=sock, backlog=1024)
 

@@ -15,6 +15,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from llmenv_hooks.bridge.asks import Asks
+from llmenv_hooks.bridge.calls import SUBSCRIPTION_KEY, Call
 from llmenv_hooks.bridge.eras import Eras
 from llmenv_hooks.bridge.messages import (
     Message,
@@ -24,15 +25,13 @@ from llmenv_hooks.bridge.messages import (
     request,
     result,
 )
-from llmenv_hooks.bridge.servers import Call, Server
 from llmenv_hooks.bridge.sessions import LEVELS, VERSION_KEY, Outlet, Session
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
     from llmenv_hooks.bridge.logs import Log
-
-SUBSCRIPTION_KEY = "io.modelcontextprotocol/subscriptionId"
+    from llmenv_hooks.bridge.servers import Server
 
 
 def is_modern(message: Message) -> bool:

@@ -71,6 +71,12 @@ def _check_form(message: Message) -> None:
             raise NotAMessage(INVALID_PARAMS, "params is not an object")
     elif ("result" in message) == ("error" in message):
         raise NotAMessage(INVALID_REQUEST, "neither a request nor a response")
+    elif "error" in message and not _is_error(message["error"]):
+        raise NotAMessage(INVALID_REQUEST, "an error is an object with a code")
+
+
+def _is_error(value: object) -> bool:
+    return isinstance(value, dict) and isinstance(value.get("code"), int)
 
 
 def is_id(value: object) -> bool:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
+from llmenv_hooks.bridge.calls import Call
 from llmenv_hooks.bridge.messages import Message, NotAMessage, params_of, request
-from llmenv_hooks.bridge.servers import Call
 from llmenv_hooks.bridge.sessions import Session
 
 if TYPE_CHECKING:

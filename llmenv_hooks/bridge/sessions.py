@@ -12,8 +12,10 @@ import re
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from llmenv_hooks.bridge.calls import Call
     from llmenv_hooks.bridge.messages import Message
-    from llmenv_hooks.bridge.servers import Call
 
 # The revisions that begin with `initialize`, oldest first.
 REVISIONS = ("2024-11-05", "2025-03-26", "2025-06-18", "2025-11-25")
@@ -98,19 +100,19 @@ class Sessions:
 
     MOST = 4096
 
-    def __init__(self) -> None:
+    def __init__(self, forget: Callable[[Session], None]) -> None:
+        """*forget* hears of a session that has to make way."""
+        self._forget = forget
         self._known: dict[str, Session] = {}
         self._ended: dict[str, None] = {}
 
     def find(self, session_id: str | None, version: str) -> Session | None:
-        """Return the session of a request.
+        """Return the session of a request, None when its agent has ended it.
 
         Args:
             session_id: what it says, None for nothing.  One that nobody here remembers is taken at
                 its word; one that says nothing is as good as none.
             version: what a request without a session speaks.
-
-        None: its agent has ended it.
         """
         if session_id in self._ended:
             return None
@@ -123,11 +125,10 @@ class Sessions:
         return session
 
     def remember(self, session_id: str, session: Session) -> None:
-        """Keep *session*, the latest of them; an old one that is idle makes way."""
+        """Keep *session*, the latest of them; the one that was used longest ago makes way."""
         self._known[session_id] = session
         if len(self._known) > self.MOST:
-            idle = (key for key, old in self._known.items() if old.is_idle)
-            del self._known[next(idle, next(iter(self._known)))]
+            self._forget(self._known.pop(next(iter(self._known))))
 
     def end(self, session_id: str) -> Session | None:
         """Forget a session, at its agent's wish; return it if it was known."""

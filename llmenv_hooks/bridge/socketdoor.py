@@ -31,9 +31,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
 
+    from llmenv_hooks.bridge.calls import Call
     from llmenv_hooks.bridge.hub import Hub
     from llmenv_hooks.bridge.refusals import Tally
-    from llmenv_hooks.bridge.servers import Call
 
 TOO_LONG = f"a message of more than {MOST_BODY_BYTES} bytes"
 STATUS_METHOD = "llmenv/status"

@@ -7,6 +7,7 @@ import platform
 import shutil
 import subprocess
 import sys
+from typing import TYPE_CHECKING
 
 from llmenv_hooks import render
 from llmenv_hooks.commands.config import toml_value
@@ -16,11 +17,13 @@ from llmenv_hooks.helper.errors import Problem, printable
 from llmenv_hooks.helper.failures import read_failure
 from llmenv_hooks.helper.places import config_path, state_dir
 from llmenv_hooks.helper.realms import find
-from llmenv_hooks.helper.services import Service
 from llmenv_hooks.helper.status import inspect
 from llmenv_hooks.helper.version import __version__
 from llmenv_hooks.install import static_path
 from llmenv_hooks.places import PACKAGE
+
+if TYPE_CHECKING:
+    from llmenv_hooks.helper.services import Service
 
 LOG_LINES = 20
 LINE_LIMIT = 300  # characters

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import ipaddress
 import os
 import time
 from http.client import HTTPException
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
+from llmenv_hooks.commands.bridge_checks import processes_left_behind, who_may_ask
 from llmenv_hooks.commands.findings import Finding
 from llmenv_hooks.helper.errors import Problem
 from llmenv_hooks.helper.failures import read_failure
@@ -19,6 +19,7 @@ from llmenv_hooks.helper.pidfile import read_pidfile
 from llmenv_hooks.helper.places import state_dir
 from llmenv_hooks.helper.programs import expanded, program_path
 from llmenv_hooks.helper.records import left_over
+from llmenv_hooks.helper.services import open_to_others
 from llmenv_hooks.helper.status import Status, inspect
 from llmenv_hooks.helper.version import __version__
 
@@ -44,12 +45,13 @@ def _command(service: Service) -> Iterator[Finding]:
 
 def _address(service: Service) -> Iterator[Finding]:
     """Judge who can reach the service."""
-    if ipaddress.ip_address(service.host).is_loopback:
-        yield Finding("address", "ok", f"{service.bind}, this host alone", service=service.name)
+    warning = open_to_others(service)
+    if warning is None:
+        found = f"{service.bind}, this host alone"
+        yield Finding("address", "ok", found, service=service.name)
     else:
-        open_to = f"{service.bind}: others can reach it, and nobody is asked for a password"
         todo = f'bind = "127.0.0.1:{service.port}" in the config, and a tunnel for others'
-        yield Finding("address", "warn", open_to, todo, service.name)
+        yield Finding("address", "warn", warning, todo, service.name)
 
 
 def left_over_services(config: Config) -> Iterator[Finding]:
@@ -143,4 +145,10 @@ def round_trip(service: Service, config: Config) -> Iterator[Finding]:
     )
 
 
-SERVICE_CHECKS = {"command": _command, "address": _address, "state": _state}
+SERVICE_CHECKS = {
+    "command": _command,
+    "address": _address,
+    "who may ask": who_may_ask,
+    "state": _state,
+    "left behind": processes_left_behind,
+}

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 import sys
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from llmenv_hooks.commands import tables
+from llmenv_hooks.commands.bridge_checks import left_behind, summary
 from llmenv_hooks.commands.known import config_or_what_runs
 from llmenv_hooks.commands.parameters import meant_services, services_argument
 from llmenv_hooks.helper.errors import Problem, printable
@@ -82,6 +83,7 @@ def _row(service: Service, config: Config) -> dict[str, object]:
     except Problem as problem:
         return row | {"state": "unknown", "detail": str(problem)}
     row |= {"state": seen.state, "pid": seen.pid, "uptime": seen.uptime}
+    row |= {"bridge": seen.bridge, "left_behind": left_behind(seen.files)}
     return row | {"log": seen.files.log, "detail": seen.detail}
 
 
@@ -94,8 +96,15 @@ def _print_table(rows: list[dict[str, object]]) -> None:
         table.add_row(*("-" if cell is None else printable(str(cell)) for cell in cells))
     tables.show(table, whole=True)
     for row in rows:
-        if row.get("detail"):
-            print(printable(f"{row['service']}: {row['detail']}", 700))
+        for line in _lines_below(row):
+            print(printable(f"{row['service']}: {line}", 700))
+
+
+def _lines_below(row: dict[str, Any]) -> list[str]:
+    """Return what the table has no column for."""
+    lines = [row["detail"]] if row.get("detail") else []
+    lines += [f"{left} is left over from an earlier start" for left in row.get("left_behind") or []]
+    return lines + ([summary(row["bridge"])] if row.get("bridge") else [])
 
 
 def _duration(seconds: float) -> str:

@@ -188,6 +188,13 @@ def descriptors(pid: int) -> Iterator[tuple[str, str]]:
             continue
 
 
+def command_of(pid: int) -> str:
+    """Return the command line of *pid*, words joined by blanks; "" when it cannot be seen."""
+    if not has_proc():
+        return run_tool("ps", "-o", "args=", "-p", str(pid))
+    return proc_file(pid, "cmdline").replace(b"\0", b" ").decode(errors="replace").strip()
+
+
 def send_signal(pid: int, start: str | None, number: int) -> None:
     """Send a signal to the process that had *start* as its start time, and to no later one."""
     import signal

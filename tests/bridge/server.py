@@ -34,10 +34,12 @@ import signal
 import sys
 import threading
 import time
+from typing import Any
 
+Message = dict[str, Any]
 MODES = dict(mode.partition("=")[::2] for mode in sys.argv[1:])
 WRITING = threading.Lock()
-ANSWERS: dict[str, queue.Queue[dict]] = {}
+ANSWERS: dict[str, queue.Queue[Message]] = {}
 CANCELLED: set[object] = set()
 VERSION_KEY = "io.modelcontextprotocol/protocolVersion"
 SUBSCRIPTION_KEY = "io.modelcontextprotocol/subscriptionId"
@@ -51,7 +53,7 @@ TOOL = {
 }
 
 
-def send(message: dict) -> None:
+def send(message: Message) -> None:
     data = json.dumps({"jsonrpc": "2.0"} | message).encode() + b"\n"
     with WRITING:
         while data:
@@ -65,7 +67,7 @@ def note(line: str) -> None:
         os.close(fd)
 
 
-def call(number: object, params: dict) -> None:
+def call(number: object, params: Message) -> None:
     args, meta = params.get("arguments") or {}, params.get("_meta") or {}
     token = meta.get("progressToken")
     answer = None
@@ -105,7 +107,7 @@ class Era:
     first = ""
 
 
-def answer(message: dict) -> None:
+def answer(message: Message) -> None:
     method, params = message.get("method"), message.get("params") or {}
     number = message.get("id")
     note(json.dumps(message))

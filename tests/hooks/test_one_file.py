@@ -367,7 +367,9 @@ def test_where_there_is_no_place_the_hook_calls_the_package(
     assert kind == "a file" or not [*place.iterdir()]
     second = llmenv(world, "hook", name)
     assert (second.stdout, second.stderr) == (done.stdout, "")
-    with Shell(name, world, hook=done.stdout) as shell:
+    hook = hook_text(world, name)
+    assert onefile.unpacked() in hook
+    with Shell(name, world, hook=hook) as shell:
         assert shell.startup.strip() == ""
         prompts_until(shell, world.proved)
 

@@ -148,6 +148,7 @@ def test_the_daemon_gets_a_scrubbed_environment(world: World) -> None:
     raw = Path(f"/proc/{world.check()}/environ").read_bytes().split(b"\0")
     env = dict(os.fsdecode(line).split("=", 1) for line in raw if line)
     assert env.pop("GIVEN") == "in the config"
+    assert env.pop("LLMENV_LIFE").startswith(f"{world.path('life')} ")
     assert env.pop("ICM_DB") == "/other"
     assert all(os.path.isabs(entry) for entry in env["PATH"].split(":"))
     kept = {"HOME", "PATH", "LC_ALL", "XDG_STATE_HOME", "XDG_CONFIG_HOME", "XDG_RUNTIME_DIR"}
