@@ -66,7 +66,7 @@ def test_init_from_a_wheel_says_what_the_example_server_needs(
         )
         assert done.returncode == wanted, done
         if wanted:
-            assert f"{python} -m pip install 'llmenv-hooks[proxy]'" in done.stderr
+            assert f"{python} -m pip install 'mcp>=1.24,<2'" in done.stderr
             (site,) = installed.parent.glob("lib/*/site-packages")
             (site / "mcp.py").touch()  # as good as installed, as far as init looks
     (service,) = load_config(str(tmp_path / ".config/llmenv/config.toml")).services

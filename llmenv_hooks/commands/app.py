@@ -22,6 +22,7 @@ from llmenv_hooks.commands.completion import (
     print_completion,
 )
 from llmenv_hooks.commands.config import config_app
+from llmenv_hooks.commands.debug import print_debug
 from llmenv_hooks.commands.doctor import doctor
 from llmenv_hooks.commands.guesses import ALIASES, hint
 from llmenv_hooks.commands.hook import print_export, print_hook
@@ -30,6 +31,7 @@ from llmenv_hooks.commands.install import install, uninstall
 from llmenv_hooks.commands.lifecycle import restart_services, start_services, stop_services
 from llmenv_hooks.commands.logs import print_logs
 from llmenv_hooks.commands.parameters import Command, help_without_command, shell_names
+from llmenv_hooks.commands.pruning import prune
 from llmenv_hooks.commands.status import show_status
 from llmenv_hooks.helper.errors import Problem, UsageError, printable
 from llmenv_hooks.helper.version import __version__
@@ -144,6 +146,8 @@ app.command("add", cls=Command)(add_service)
 app.command("remove", cls=Command)(remove_service)
 app.command("url", cls=Command)(print_url)
 app.add_typer(config_app, name="config")
+app.command("debug")(print_debug)
+app.command("prune")(prune)
 app.command("uninstall", cls=Command)(uninstall)
 app.command("check", cls=Command)(check_hooks)
 app.command("export", cls=Command)(print_export)

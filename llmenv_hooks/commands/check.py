@@ -121,7 +121,7 @@ def _behaviour(shell: str) -> Iterator[Row]:
     try:
         from llmenv_hooks.commands.trial import behaviour
     except ImportError:
-        install = "python3 -m pip install 'llmenv-hooks[check]'"
+        install = "python3 -m pip install 'pexpect>=4.9'"
         yield Row(shell, "pexpect", "failed", f"no pexpect to drive a shell with; {install}")
         return
     yield from behaviour(shell)

@@ -13,6 +13,7 @@ import typer
 
 from llmenv_hooks import render, userfile
 from llmenv_hooks.commands.config import toml_value
+from llmenv_hooks.commands.known import tell_who_is_stopped
 from llmenv_hooks.helper.errors import Problem, UsageError, printable
 from llmenv_hooks.helper.places import config_path
 from llmenv_hooks.helper.ports import find_listener, probe
@@ -41,6 +42,7 @@ def init(
     userfile.replace(path, None, _config_of(service).encode(), mode=0o600)
     print(f"wrote {printable(path)}: {service.name} on {service.bind}")
     print("next: `llmenv start` starts it, `llmenv install` has your shell keep it running")
+    tell_who_is_stopped()
     try:
         mcp_proxy_command()
     except Problem as problem:
@@ -58,8 +60,7 @@ def _choose_command(yes: bool) -> list[str]:
     if find_spec("mcp") is None:
         raise Problem(
             "the example memory server needs the Python package mcp, nothing written; install icm,"
-            " or llmenv-hooks with its extra, e.g."
-            f" {shlex.quote(sys.executable)} -m pip install 'llmenv-hooks[proxy]'"
+            f" or: {shlex.quote(sys.executable)} -m pip install 'mcp>=1.24,<2'"
         )
     return [word.replace("${", "$${") for word in (sys.executable, _example_server())]
 

@@ -46,6 +46,7 @@ def shell_names() -> list[str]:
 _SHELL = typer.Argument(metavar="SHELL", help="bash, zsh or fish", autocompletion=shell_names)
 Shell = Annotated[str, _SHELL]
 OptionalShell = Annotated[str | None, _SHELL]
+Shells = Annotated[list[str] | None, _SHELL]
 
 
 def services_argument(default: str) -> Any:

@@ -14,10 +14,10 @@ from llmenv_hooks.helper.logfile import cut_log, note_in_log
 from llmenv_hooks.helper.mcp import deep_check
 from llmenv_hooks.helper.pidfile import read_pidfile
 from llmenv_hooks.helper.places import Files, cannot_use
-from llmenv_hooks.helper.programs import expanded
+from llmenv_hooks.helper.programs import expanded, on_path
 from llmenv_hooks.helper.proofs import linked_pid
 from llmenv_hooks.helper.publishing import publish
-from llmenv_hooks.helper.services import MCP_PROXY, Service
+from llmenv_hooks.helper.services import DEFAULT_COMMAND, MCP_PROXY, Service
 from llmenv_hooks.helper.sight import Sight
 
 TYPE_CHECKING = False
@@ -25,6 +25,10 @@ if TYPE_CHECKING:
     from typing import NoReturn
 
 DEFAULT_TIMEOUT_S = 10.0
+NO_CONFIG = (
+    "no config names a service, and icm, the memory server that would be started then, is not on"
+    " PATH; run `llmenv init`"
+)
 
 
 class Again(Exception):
@@ -78,7 +82,7 @@ class Attempt:
 
     def failed(self, why: str) -> Problem:
         """Write the failure down for the hook, and return it."""
-        message = f"{self.service.name}: {why}"
+        message = f"{self.service.title}: {why}"
         note_in_log(self.files, f"failed: {why}")
         note_failure(self.files, message, attempt_digest(self.service))
         return Problem(printable(message, 700))
@@ -97,6 +101,8 @@ class Attempt:
             service = expanded(self.service)
             return service, command_line(service, self.files)
         except Problem as problem:
+            if self.service.is_default and not on_path(DEFAULT_COMMAND[0]):
+                self.fail(NO_CONFIG)
             self.fail(str(problem))
 
     def child_is_gone(self) -> bool:

@@ -27,6 +27,7 @@ from llmenv_hooks.helper.records import started_as
 from llmenv_hooks.helper.services import DEFAULT_NAME, Service
 from llmenv_hooks.helper.sight import ANOTHER_REALMS, Sight, look
 from llmenv_hooks.helper.stopping import end_tree
+from llmenv_hooks.helper.trace import trace
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -131,6 +132,8 @@ def _run(attempt: Attempt, start: Start = launch) -> Result:
     try:
         while True:
             sight = look(attempt.service, attempt.files)
+            what = f"{sight.state} {sight.detail}".rstrip()
+            trace(attempt.files.directory, f"{attempt.service.name}: seen to be {what}")
             broken = sight.answers and attempt.child_is_gone()
             if sight.answers and not broken:
                 found = _up_already(attempt, sight, start)

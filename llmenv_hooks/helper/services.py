@@ -91,6 +91,16 @@ class Service:
         return Service(**{name: getattr(self, name) for name in names} | changed)
 
     @property
+    def is_default(self) -> bool:
+        """True for the service that holds where no config names one."""
+        return self.name == DEFAULT_NAME and self.command == DEFAULT_COMMAND
+
+    @property
+    def title(self) -> str:
+        """What messages call it."""
+        return "the default service" if self.is_default else self.name
+
+    @property
     def bind(self) -> str:
         """The address as one word, IPv6 in brackets."""
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"

@@ -23,7 +23,7 @@ STATE_FILES = (
     ("NAME.log", "the daemon's output, at most 1 MiB; what came before is in NAME.log.1"),
     ("config.parsed", "the config as it was last read"),
     ("config.toml.fail", "what is wrong with the config, while it is"),
-    ("helper.log", "the traceback of a bug in a background run"),
+    ("helper.log", "the traceback of a bug in a background run; with LLMENV_DEBUG, what each does"),
     ("README", "this table"),
 )
 README = "README"

@@ -73,7 +73,7 @@ def inspect(service: Service, state: str) -> Status:
             "stopped", files, None, None, f"by llmenv stop; llmenv start {service.name} starts it"
         )
     if failure:
-        said = failure.message.removeprefix(f"{service.name}: ")
+        said = failure.message.removeprefix(f"{service.title}: ")
         return Status("failed", files, None, None, said)
     return Status("down" if service.autostart else "manual", files, None, None, "")
 

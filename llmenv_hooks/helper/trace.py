@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 
-from llmenv_hooks.helper.directories import ours_alone
+from llmenv_hooks.helper.directories import make_directory
 from llmenv_hooks.helper.errors import Problem
 from llmenv_hooks.helper.files import open_ours, write_all
 from llmenv_hooks.helper.logfile import dated_line
@@ -22,9 +22,8 @@ def trace(state: str, what: str) -> None:
     if not os.environ.get(DEBUG):
         return
     say(2, f"llmenv: {what}")
-    if not ours_alone(state):
-        return  # it is made with the first start
     try:
+        make_directory(state)
         flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT
         log = open_ours(os.path.join(state, HELPER_LOG), flags)
     except (OSError, Problem):
