@@ -11,7 +11,7 @@ from typing import Annotated
 
 import typer
 
-from llmenv_hooks.commands.parameters import help_without_command, named_service
+from llmenv_hooks.commands.parameters import Command, help_without_command, named_service
 from llmenv_hooks.helper.configfiles import load_config
 from llmenv_hooks.helper.configtables import Checker
 from llmenv_hooks.helper.errors import Problem, UsageError, printable
@@ -33,7 +33,9 @@ def check_config() -> None:
     count = len(config.services)
     found = f"ok, {count} service{'s' * (count != 1)}"
     if not os.path.exists(config.path):
-        found = f"no such file, so the default holds: {config.services[0].name}"
+        found = f"no such file, so the default holds: {config.services[0].name}; llmenv init"
+    elif any(service.is_default for service in config.services):
+        found = "ok, but it names no service, so the default holds; llmenv add NAME -- COMMAND"
     print(f"{printable(config.path)}: {found}")
 
 
@@ -73,7 +75,7 @@ def edit_config() -> None:
     check_config()
 
 
-@config_app.command("get")
+@config_app.command("get", cls=Command)
 def get_value(
     key: Annotated[str, typer.Argument(metavar="KEY", help="e.g. memory.bind, or server_host")],
 ) -> None:

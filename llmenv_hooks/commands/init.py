@@ -70,6 +70,8 @@ def _split(command: str) -> list[str]:
         words = shlex.split(command)
     except ValueError as error:
         raise Problem(f"cannot read that command: {error}; nothing written") from None
+    if {"&&", "||", "|", "&", ">", "<"} & {*words} or any(word.endswith(";") for word in words):
+        raise Problem("that is a line for a shell, not one command; nothing written")
     if not (words and words[0]):
         raise Problem("that is no command; nothing written")
     return words

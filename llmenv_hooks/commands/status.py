@@ -84,7 +84,10 @@ def _row(service: Service, config: Config) -> dict[str, object]:
         return row | {"state": "unknown", "detail": str(problem)}
     row |= {"state": seen.state, "pid": seen.pid, "uptime": seen.uptime}
     row |= {"bridge": seen.bridge, "left_behind": left_behind(seen.files)}
-    return row | {"log": seen.files.log, "detail": seen.detail}
+    detail = seen.detail
+    if service.is_default and seen.state == "down":
+        detail = "the default, since no config names a service; llmenv init writes one"
+    return row | {"log": seen.files.log, "detail": detail}
 
 
 def _print_table(rows: list[dict[str, object]]) -> None:

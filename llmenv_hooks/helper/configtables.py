@@ -51,7 +51,7 @@ class Checker:
         where = f"services.{name}"
         for key in values:
             if key not in self.SERVICE_KEYS:
-                self.wrong(where, key, f"unknown key; want one of {', '.join(self.SERVICE_KEYS)}")
+                self.wrong(where, key, f"unknown key; {self.meant(key)}")
         command = values.get("command", [])
         if not (_strings(command) and command[0]):
             self.wrong(where, "command", 'want a list of strings, e.g. ["icm", "serve"]')
@@ -90,6 +90,14 @@ class Checker:
             )
         except UsageError as error:
             self.wrong(where, "bind", str(error))
+
+    def meant(self, key: str) -> str:
+        """Return which key of a service may be meant by *key*, or all."""
+        import difflib
+
+        near = difflib.get_close_matches(key, self.SERVICE_KEYS, 1)
+        known = ", ".join(self.SERVICE_KEYS)
+        return f"did you mean {near[0]}?" if near else f"want one of {known}"
 
     def bridge(self, where: str, values: dict[str, Any]) -> tuple[bool | str, list[str]]:
         """Return how a service is bridged, and which web origins its bridge lets in."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
-from commands.support import llmenv, program, refused
+from commands.support import COMMAND, ended, llmenv, on_a_terminal, program, refused
 from daemons import add, alive
 
 if TYPE_CHECKING:
@@ -20,6 +20,34 @@ def test_no_config_and_no_icm(world: World, config: str | None) -> None:
     world.env["PATH"] = "/usr/bin:/bin"
     said = refused(llmenv(world, "start"), 1, "run `llmenv init`", "icm, the memory server")
     assert said.startswith("llmenv: the default service: no config names a service")
+
+
+def test_what_there_is_without_a_config_says_how_to_write_one(world: World) -> None:
+    world.config.unlink()
+    world.env["PATH"] = "/usr/bin:/bin"
+    last = llmenv(world, "status").stdout.splitlines()[-1]
+    assert last == (
+        "mcp-proxy: the default, since no config names a service; llmenv init writes one"
+    )
+    world.config.write_text("")
+    said = llmenv(world, "config", "check").stdout
+    assert said.endswith(
+        ": ok, but it names no service, so the default holds; llmenv add NAME -- COMMAND\n"
+    )
+
+
+@pytest.mark.parametrize("line", ["a; b", "a && b", "a | b", "a > b", "a &"])
+def test_init_takes_no_line_of_a_shell(world: World, line: str) -> None:
+    world.config.unlink()
+    world.env["PATH"] = "/usr/bin:/bin"
+    child = on_a_terminal(world, [*COMMAND, "init"])
+    child.expect("Use the example memory server")
+    child.sendline("n")
+    child.expect("The command of your MCP server")
+    child.sendline(line)
+    status, said = ended(child)
+    assert (status, "not one command; nothing written" in said) == (1, True)
+    assert not world.config.exists()
 
 
 @pytest.mark.parametrize("command", [("install", "bash"), ("init", "--yes")], ids=" ".join)
