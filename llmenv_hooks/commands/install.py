@@ -142,7 +142,7 @@ def uninstall(
         raise typer.Exit(1)
     if not found:
         print(f"llmenv is not installed in {', '.join(named) or 'any shell'}, nothing changed")
-    if not named:
+    elif not named:
         tell_what_stays()
 
 

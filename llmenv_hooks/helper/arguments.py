@@ -42,8 +42,8 @@ Exit status: 0 all run; 1 one could not be started (why, on stderr); 2 wrong
 usage or config; 75 not up within the timeout, but being started; 130
 interrupted.
 
-It needs Python 3.11 and its standard library, nothing else.  --pack writes all of
-it as one file: copy that where you like and run it as
+It needs Python 3.11 and its standard library, nothing else.  --pack writes all
+of it as one file: copy that where you like and run it as
 `python3 -I -S llmenv-ensure.py`."""
 
 
