@@ -13,7 +13,7 @@ import typer
 
 from llmenv_hooks import render, userfile
 from llmenv_hooks.commands.config import toml_value
-from llmenv_hooks.commands.known import tell_who_is_stopped
+from llmenv_hooks.commands.stopped import tell_who_is_stopped
 from llmenv_hooks.helper.errors import Problem, UsageError, printable
 from llmenv_hooks.helper.places import config_path
 from llmenv_hooks.helper.ports import find_listener, probe

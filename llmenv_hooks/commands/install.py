@@ -15,10 +15,10 @@ import typer
 
 from llmenv_hooks import onefile, render, userfile
 from llmenv_hooks.commands import rcblock
-from llmenv_hooks.commands.known import tell_who_is_stopped
 from llmenv_hooks.commands.parameters import Shells
 from llmenv_hooks.commands.rcfiles import rc_files, startup_files
 from llmenv_hooks.commands.remains import tell_what_stays
+from llmenv_hooks.commands.stopped import tell_who_is_stopped
 from llmenv_hooks.helper.errors import Problem, UsageError, printable
 from llmenv_hooks.helper.places import config_path, state_dir
 from llmenv_hooks.install import static_path, write_static

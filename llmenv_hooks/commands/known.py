@@ -1,4 +1,4 @@
-"""The services that a command may speak of: those that run where the config cannot be read."""
+"""The services of the config, or where that cannot be read, those that run."""
 
 from __future__ import annotations
 
@@ -6,9 +6,7 @@ from llmenv_hooks.helper.configfiles import load_config
 from llmenv_hooks.helper.configs import Config
 from llmenv_hooks.helper.errors import UsageError
 from llmenv_hooks.helper.output import say
-from llmenv_hooks.helper.places import config_path, instances, state_dir
-from llmenv_hooks.helper.proofs import is_stopped
-from llmenv_hooks.helper.realms import our_files
+from llmenv_hooks.helper.places import config_path, state_dir
 from llmenv_hooks.helper.records import left_over
 
 
@@ -30,12 +28,3 @@ def config_or_what_runs() -> tuple[Config, bool]:
             raise
         say(2, f"llmenv: {problem}")
         return config, False
-
-
-def tell_who_is_stopped() -> None:
-    """Say of each service that `llmenv stop` keeps from starting how it is started again."""
-    state = state_dir()
-    for service in load_config().kept_alive:
-        if is_stopped(our_files(instances(service.name, state))):
-            name = service.name
-            print(f"{name} was stopped by `llmenv stop`; `llmenv start {name}` starts it")
