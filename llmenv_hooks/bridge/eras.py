@@ -12,7 +12,6 @@ import asyncio
 from functools import partial
 from typing import TYPE_CHECKING
 
-from llmenv_hooks.bridge.calls import Call
 from llmenv_hooks.bridge.messages import (
     INVALID_REQUEST,
     METHOD_NOT_FOUND,
@@ -21,7 +20,7 @@ from llmenv_hooks.bridge.messages import (
     request,
 )
 from llmenv_hooks.bridge.servers import ENVELOPE, SERVER_CODES, Server, ServerOwner
-from llmenv_hooks.bridge.sessions import Session
+from llmenv_hooks.bridge.sessions import Call, Session
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -33,10 +33,10 @@ from llmenv_hooks.bridge.sessions import REVISIONS, UNSAID, Session, Sessions
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from llmenv_hooks.bridge.calls import Call
     from llmenv_hooks.bridge.hub import Hub
     from llmenv_hooks.bridge.requests import Head
     from llmenv_hooks.bridge.schemas import Schemas
+    from llmenv_hooks.bridge.sessions import Call
 
 JSON = ("Content-Type", "application/json")
 UNBUFFERED = ("X-Accel-Buffering", "no")
@@ -44,7 +44,7 @@ KEEP_ALIVE_S = 15.0
 KEEP_ALIVE = b"e\r\n: keep-alive\n\n\r\n"
 
 # The status of an error of 2026-07-28; any other has 200.
-HTTP_STATUS = {
+STATUS_OF = {
     PARSE_ERROR: 400,
     INVALID_REQUEST: 400,
     INVALID_PARAMS: 400,
@@ -233,7 +233,7 @@ class Exchange:
             return
         status = 200
         if self._modern and "error" in message:
-            status = HTTP_STATUS.get(message["error"]["code"], 200)
+            status = STATUS_OF.get(message["error"]["code"], 200)
             if status == 404 and not self._shop.hub.eras.modern:
                 status = 400  # by which a client goes back to `initialize`
         headers = []

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 from llmenv_hooks.bridge.answers import CONTINUE, refusal
 from llmenv_hooks.bridge.exchanges import KEEP_ALIVE_S, Exchange, Shop
 from llmenv_hooks.bridge.http1 import Continue, Data, Reader
-from llmenv_hooks.bridge.messages import MOST_UNREAD_BYTES
 from llmenv_hooks.bridge.peers import is_over, same_user
 from llmenv_hooks.bridge.requests import Head, Malformed
+from llmenv_hooks.bridge.sessions import MOST_UNREAD_BYTES
 
 if TYPE_CHECKING:
     import socket

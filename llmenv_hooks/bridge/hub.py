@@ -15,7 +15,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from llmenv_hooks.bridge.asks import Asks
-from llmenv_hooks.bridge.calls import SUBSCRIPTION_KEY, Call
 from llmenv_hooks.bridge.eras import Eras
 from llmenv_hooks.bridge.messages import (
     Message,
@@ -25,7 +24,14 @@ from llmenv_hooks.bridge.messages import (
     request,
     result,
 )
-from llmenv_hooks.bridge.sessions import LEVELS, VERSION_KEY, Outlet, Session
+from llmenv_hooks.bridge.sessions import (
+    LEVELS,
+    SUBSCRIPTION_KEY,
+    VERSION_KEY,
+    Call,
+    Outlet,
+    Session,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence

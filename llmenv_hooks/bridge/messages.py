@@ -20,7 +20,6 @@ UNSUPPORTED_VERSION = -32022
 SERVER_DIED = -31001
 SERVER_DOWN = -31002
 SERVER_BUSY = -31003
-MOST_UNREAD_BYTES = 8 << 20  # of what one agent has not read yet
 
 
 class NotAMessage(Exception):

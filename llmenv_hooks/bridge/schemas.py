@@ -5,9 +5,8 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
-from llmenv_hooks.bridge.calls import Call
 from llmenv_hooks.bridge.messages import Message, NotAMessage, params_of, request
-from llmenv_hooks.bridge.sessions import Session
+from llmenv_hooks.bridge.sessions import Call, Session
 
 if TYPE_CHECKING:
     from collections.abc import Callable

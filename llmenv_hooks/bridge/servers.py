@@ -10,7 +10,6 @@ import asyncio
 from collections import deque
 from typing import TYPE_CHECKING, Protocol
 
-from llmenv_hooks.bridge.calls import NUMBERS, Call
 from llmenv_hooks.bridge.child import Child
 from llmenv_hooks.bridge.messages import (
     SERVER_BUSY,
@@ -26,7 +25,7 @@ from llmenv_hooks.bridge.messages import (
     result,
 )
 from llmenv_hooks.bridge.pipes import Outgoing
-from llmenv_hooks.bridge.sessions import REVISIONS, VERSION_KEY
+from llmenv_hooks.bridge.sessions import NUMBERS, REVISIONS, VERSION_KEY, Call
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

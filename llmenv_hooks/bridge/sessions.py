@@ -1,4 +1,4 @@
-"""What the bridge knows of an agent, and the session id that says it.
+"""What the bridge knows of an agent: its session, its calls, and the session id that says it.
 
 `llmenv-2025-11-25-eru-0123456789abcdef`: the protocol's revision, what the agent can be asked (a
 letter each, see `CAPABILITIES`), and a number of its own.  So a session needs no memory, and goes
@@ -7,15 +7,18 @@ on when the bridge has been started anew.
 
 from __future__ import annotations
 
+import itertools
 import os
 import re
 from typing import TYPE_CHECKING, Protocol
 
+from llmenv_hooks.bridge.messages import Message, encode, params_of
+from llmenv_hooks.bridge.pipes import Outgoing
+
 if TYPE_CHECKING:
+    import asyncio
     from collections.abc import Callable
 
-    from llmenv_hooks.bridge.calls import Call
-    from llmenv_hooks.bridge.messages import Message
 
 # The revisions that begin with `initialize`, oldest first.
 REVISIONS = ("2024-11-05", "2025-03-26", "2025-06-18", "2025-11-25")
@@ -25,6 +28,11 @@ VERSION_KEY = "io.modelcontextprotocol/protocolVersion"
 # Letter in the session id -> what the server asks for.
 CAPABILITIES = {"s": "sampling", "e": "elicitation", "u": "elicitation by URL", "r": "roots"}
 SESSION_ID = re.compile(rf"llmenv-({'|'.join(REVISIONS)})-([a-z]*)-[0-9a-f]{{16}}")
+
+SUBSCRIPTION_KEY = "io.modelcontextprotocol/subscriptionId"
+NUMBERS = itertools.count(1)  # the server's ids of our requests, and its progress tokens
+
+MOST_UNREAD_BYTES = 8 << 20  # of what one agent has not read yet; then its connection ends
 
 LEVELS = ("debug", "info", "notice", "warning", "error", "critical", "alert", "emergency")
 
@@ -40,6 +48,60 @@ class Outlet(Protocol):
 
     def cancelled(self, call: Call) -> None:
         """Take it that the agent itself wants no answer to *call* any longer."""
+
+
+class Call:
+    """A request of an agent, from when it came until it is answered or cancelled.
+
+    Attributes:
+        number: what the server knows it by, also as a progress token.
+        id: what the agent knows it by.
+        token: the agent's progress token, None if it wants no progress.
+        level: the log messages that a request of 2026-07-28 wants, None for none.
+        outgoing: what is written to the server.
+    """
+
+    def __init__(
+        self, session: Session, outlet: Outlet, message: Message, *, modern: bool = False
+    ) -> None:
+        """Take *message*, a request.
+
+        Raises:
+            NotAMessage: it cannot be passed on.
+        """
+        self.number = next(NUMBERS)
+        self.session = session
+        self.outlet = outlet
+        self.id = message["id"]
+        self.method: str = message["method"]
+        self.modern = modern
+        params = params_of(message)
+        meta = params.get("_meta")
+        meta = meta if isinstance(meta, dict) else {}
+        self.token = meta.get("progressToken")
+        self.level = meta.get("io.modelcontextprotocol/logLevel") if modern else None
+        self.wanted_version = params.get("protocolVersion")
+        sent = message | {"id": self.number}
+        if self.token is not None:
+            sent["params"] = params | {"_meta": meta | {"progressToken": self.number}}
+        self.outgoing = Outgoing(encode(sent))
+        self.timer: asyncio.TimerHandle | None = None  # while it waits for the server to be up
+
+    def stop_waiting(self) -> None:
+        """Take it that the server is up, or that nobody waits for it."""
+        if self.timer:
+            self.timer.cancel()
+            self.timer = None
+
+    def answer(self, message: Message) -> None:
+        """Give the agent its answer, whose id is set right."""
+        self.stop_waiting()
+        if self.session.calls.get(self.id) is self:
+            del self.session.calls[self.id]
+        if self.method == "subscriptions/listen" and isinstance(message.get("result"), dict):
+            meta = {SUBSCRIPTION_KEY: self.id}
+            message |= {"result": message["result"] | {"_meta": meta}}
+        self.outlet.answer(self, message | {"id": self.id})
 
 
 class Session:

@@ -74,7 +74,7 @@ def remove_service(name: Annotated[str, service_argument()]) -> None:
     del services[name]
     if not services:
         raise Problem(f"{name} is the last service in {printable(path)}; delete that instead")
-    ended = stop(service, state_dir(), why="llmenv remove")
+    ended = not service.url and stop(service, state_dir(), why="llmenv remove")
     _write(path, old, tomlkit.dumps(document))
     print(f"{'stopped and ' if ended else ''}removed {name} from {printable(path)}")
     print("next: `llmenv client` shows which agents still have it")

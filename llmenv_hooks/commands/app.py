@@ -22,6 +22,7 @@ from llmenv_hooks.commands.completion import (
     print_completion,
 )
 from llmenv_hooks.commands.config import config_app
+from llmenv_hooks.commands.connect import connect_agent
 from llmenv_hooks.commands.debug import print_debug
 from llmenv_hooks.commands.doctor import doctor
 from llmenv_hooks.commands.guesses import ALIASES, hint
@@ -146,6 +147,7 @@ app.command("add", cls=Command)(add_service)
 app.command("remove", cls=Command)(remove_service)
 app.command("url", cls=Command)(print_url)
 app.add_typer(config_app, name="config")
+app.command("connect", cls=Command)(connect_agent)
 app.command("debug")(print_debug)
 app.command("prune")(prune)
 app.command("uninstall", cls=Command)(uninstall)

@@ -7,7 +7,7 @@ import os
 import shlex
 import subprocess
 import sys
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -16,6 +16,9 @@ from llmenv_hooks.helper.configfiles import load_config
 from llmenv_hooks.helper.configtables import Checker
 from llmenv_hooks.helper.errors import Problem, UsageError, printable
 from llmenv_hooks.helper.places import config_path
+
+if TYPE_CHECKING:
+    from llmenv_hooks.helper.services import Service
 
 config_app = typer.Typer(rich_markup_mode=None)
 config_app.callback(invoke_without_command=True, help="Check, print or edit the config.")(
@@ -48,8 +51,13 @@ def show_config() -> None:
         print(f"server_host = {toml_value(config.server_host)}")
     for service in config.services:
         print(f"\n[services.{service.name}]")
-        for key in Checker.SERVICE_KEYS:
+        for key in keys_of(service):
             print(f"{key} = {toml_value(getattr(service, key))}")
+
+
+def keys_of(service: Service) -> tuple[str, ...]:
+    """Return which keys the table of *service* may have."""
+    return Checker.ELSEWHERE_KEYS if service.url else Checker.SERVICE_KEYS
 
 
 @config_app.command("path")
@@ -86,8 +94,8 @@ def get_value(
         return
     name, _, field = key.removeprefix("services.").rpartition(".")
     service = named_service(config, name)
-    if field not in Checker.SERVICE_KEYS:
-        known = ", ".join(Checker.SERVICE_KEYS)
+    if field not in keys_of(service):
+        known = ", ".join(keys_of(service))
         raise UsageError(f"no key {printable(field, 80)!r}; there is: {known}")
     value = getattr(service, field)
     print(printable(value, 10_000) if isinstance(value, str) else toml_value(value))

@@ -10,9 +10,8 @@ import sys
 from typing import TYPE_CHECKING
 
 from llmenv_hooks import render
-from llmenv_hooks.commands.config import toml_value
+from llmenv_hooks.commands.config import keys_of, toml_value
 from llmenv_hooks.helper.configfiles import load_config
-from llmenv_hooks.helper.configtables import Checker
 from llmenv_hooks.helper.errors import Problem, printable
 from llmenv_hooks.helper.failures import read_failure
 from llmenv_hooks.helper.places import config_path, state_dir
@@ -78,10 +77,12 @@ def _version(program: str) -> str:
 
 def _print_service(service: Service, state: str) -> None:
     print(f"\n# service {service.name}")
-    for key in Checker.SERVICE_KEYS:
+    for key in keys_of(service):
         value = getattr(service, key)
         hidden = dict.fromkeys(value, "...") if key in SECRET else value
         print(f"{key} = {toml_value(hidden)}")
+    if service.url:
+        return
     try:
         seen = inspect(service, state)
         files, sight = find(service, state)

@@ -17,6 +17,8 @@ from llmenv_hooks import onefile, render, userfile
 from llmenv_hooks.commands import rcblock
 from llmenv_hooks.commands.parameters import Shells
 from llmenv_hooks.commands.rcfiles import rc_files, startup_files
+from llmenv_hooks.commands.rcparser import refuse_open_end
+from llmenv_hooks.commands.rcreach import unreached
 from llmenv_hooks.commands.remains import tell_what_stays
 from llmenv_hooks.commands.stopped import tell_who_is_stopped
 from llmenv_hooks.helper.errors import Problem, UsageError, printable
@@ -51,6 +53,9 @@ def _install(shell: str, dry_run: bool) -> None:
     line = rcblock.source_line(shell, static)
     files = [(path, userfile.load(path)) for path in rc_files(shell)]
     edits = [(path, old, rcblock.with_block(path, old, line)) for path, old in files]
+    for path, old in files:
+        if old and not rcblock.has_block(old):
+            refuse_open_end(shell, path, old)
     if dry_run:
         own = [onefile.unpacked()]  # no copy is kept
         render.static(shell, static, state, config, helpers=own)  # raises what a real run would
@@ -62,6 +67,8 @@ def _install(shell: str, dry_run: bool) -> None:
     for path, old, new in edits:
         _put_in(path, old, new, line)
     _tell_of_eval(shell)
+    for wrong in unreached(shell):
+        print(f"llmenv: {wrong}", file=sys.stderr)
     if any(new != old for _, old, new in edits):
         print(f"next: exec {shell}, or open a new terminal")
     elif before != userfile.load(static):

@@ -53,11 +53,12 @@ def stop_services(
     config, was_read = config_or_what_runs()
     forgotten = left_over(_on_this_host(config), state_dir()) if was_read else []
     if names and not every:
-        config.services += forgotten
+        # One that is left over may have the name of one that runs elsewhere now.
+        config.services = forgotten + config.services
         for_each_service(meant_services(config, names), "stopping", _stop)
         return
     # A service that is left over may hold the port of one in the config, so it is stopped first.
-    for services in (forgotten, config.services):
+    for services in (forgotten, config.run_here):
         for_each_service(services, "stopping", _stop)
 
 
@@ -72,7 +73,7 @@ def restart_services(
     if names and not every:
         for_each_service(meant_services(config, names), "restarting", _restart)
     else:
-        for_each_service(config.services, "restarting", _restart_if_wanted)
+        for_each_service(config.run_here, "restarting", _restart_if_wanted)
 
 
 def _start(service: Service) -> tuple[str, str]:

@@ -16,6 +16,7 @@ from llmenv_hooks.helper.errors import Problem, UsageError, printable
 from llmenv_hooks.helper.logfile import STARTING
 from llmenv_hooks.helper.places import state_dir
 from llmenv_hooks.helper.realms import find
+from llmenv_hooks.helper.services import refuse_elsewhere
 
 if TYPE_CHECKING:
     from llmenv_hooks.helper.services import Service
@@ -49,7 +50,7 @@ def print_logs(
     says when a service was started or stopped, and why.
     """
     config, _ = config_or_what_runs()
-    services = meant_services(config, names)
+    services = meant_services(config, names) if names else config.run_here
     began = _moment(since) if since is not None else None
     logs = [_Log(service, named=len(services) > 1) for service in services]
     said = [log.show(lines, began) for log in logs]
@@ -70,6 +71,7 @@ class _Log:
     """
 
     def __init__(self, service: Service, *, named: bool) -> None:
+        refuse_elsewhere(service)
         self.files, _ = find(service, state_dir())
         self.path = self.files.log
         self._before = f"{service.name} | " if named else ""

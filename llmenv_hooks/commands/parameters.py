@@ -58,7 +58,9 @@ def services_argument(default: str) -> Any:
 
 def service_argument() -> Any:
     """Return the argument SERVICE of a command that takes one."""
-    return typer.Argument(metavar="SERVICE", autocompletion=_service_names)
+    return typer.Argument(
+        metavar="SERVICE", help="its name in the config", autocompletion=_service_names
+    )
 
 
 def _service_names() -> list[str]:

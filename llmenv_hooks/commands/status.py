@@ -13,7 +13,9 @@ from llmenv_hooks.commands.bridge_checks import left_behind, summary
 from llmenv_hooks.commands.known import config_or_what_runs
 from llmenv_hooks.commands.parameters import meant_services, services_argument
 from llmenv_hooks.helper.errors import Problem, printable
+from llmenv_hooks.helper.mcp import say_hello
 from llmenv_hooks.helper.places import state_dir
+from llmenv_hooks.helper.programs import expanded_headers
 from llmenv_hooks.helper.records import left_over
 from llmenv_hooks.helper.status import inspect
 
@@ -36,17 +38,16 @@ def show_status(
     """
     config, was_read = config_or_what_runs()
     forgotten = left_over(config, state_dir()) if was_read else []
-    known = {service.name for service in config.services}
+    wanted = {service.name for service in config.kept_alive}
     config.services += forgotten
     services = meant_services(config, names)
     rows = [_row(service, config) for service in services]
-    for row in rows:
+    for service, row in zip(services, rows, strict=True):
         if not was_read:
             row["detail"] = ""  # how it was configured is not known
-        elif row["service"] not in known:
-            row["detail"] = (
-                f"not in {config.path}; unless another config has it: llmenv stop {row['service']}"
-            )
+        elif service in forgotten:
+            stop = f"llmenv stop {service.name}"
+            row["detail"] = f"not in {config.path}; unless another config has it: {stop}"
     if as_json:
         print(json.dumps(rows, indent=2))
     else:
@@ -55,13 +56,12 @@ def show_status(
             print(f"llmenv: {config.not_here}", file=sys.stderr)
     if not was_read:
         raise typer.Exit(2)
-    wanted = {service.name for service in config.kept_alive if service.name in known}
     if any(_is_wrong(row, wanted) for row in rows):
         raise typer.Exit(1)
 
 
 def _is_wrong(row: dict[str, object], wanted: set[str]) -> bool:
-    if row["state"] == "unknown":
+    if row["state"] in ("unknown", "unreachable"):
         return True
     return row["service"] in wanted and row["state"] not in ("running", "stopped")
 
@@ -71,11 +71,13 @@ def _row(service: Service, config: Config) -> dict[str, object]:
         "service": service.name,
         "state": "elsewhere",
         "pid": None,
-        "address": service.bind,
+        "address": service.bind or None,
         "uptime": None,
         "url": config.url(service),
         "log": None,
     }
+    if service.url:
+        return row | _asked(service)
     if not config.here:
         return row | {"detail": f"runs on {config.server_host}: {row['url']}"}
     try:
@@ -88,6 +90,15 @@ def _row(service: Service, config: Config) -> dict[str, object]:
     if service.is_default and seen.state == "down":
         detail = "the default, since no config names a service; llmenv init writes one"
     return row | {"log": seen.files.log, "detail": detail}
+
+
+def _asked(service: Service) -> dict[str, object]:
+    """Return how a *service* that runs elsewhere answers."""
+    try:
+        say_hello(service.url, expanded_headers(service))
+    except Problem as problem:
+        return {"state": "unreachable", "detail": str(problem)}
+    return {"state": "running", "detail": ""}
 
 
 def _print_table(rows: list[dict[str, object]]) -> None:

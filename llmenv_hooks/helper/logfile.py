@@ -22,6 +22,7 @@ EXCERPT_LINES = 3
 
 
 def log_is_long(files: Files) -> bool:
+    """True when NAME.log has to be cut."""
     return log_size(files) > LOG_BYTES
 
 

@@ -328,7 +328,6 @@ def test_new_server_is_told_what_agents_had_told_the_old_one(tmp_path: Path) -> 
         agent.call("resources/subscribe", {"uri": "a:b"})
         agent.call("logging/setLevel", {"level": "info"})
         kill(bridge.server_pid())
-        agent.tool()
         wait_until(lambda: len(bridge.came("resources/subscribe")) == 2)
         wait_until(lambda: len(bridge.came("logging/setLevel")) == 2)
 

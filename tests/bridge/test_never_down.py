@@ -45,7 +45,7 @@ def test_dead_server_is_replaced(tmp_path: Path) -> None:
         wire.initialize()
         pid = web.tool()["pid"]
         for _ in range(5):
-            kill(pid)
+            kill_server(bridge, pid)
             following = web.tool()["pid"]
             assert following == wire.tool()["pid"] != pid
             pid = following
@@ -247,6 +247,15 @@ def wait_for_calls(bridge: Bridge, count: int) -> None:
     """Return once *count* more calls have come."""
     before = bridge.status()["calls"]
     wait_until(lambda: bridge.status()["calls"] > before + count)
+
+
+def kill_server(bridge: Bridge, pid: int) -> None:
+    """Kill its server *pid*, and return once the bridge knows.
+
+    Before that a call may still reach the pipe: a thread of the dead holds it open a moment longer.
+    """
+    kill(pid)
+    wait_until(lambda: pid not in bridge.status()["server"]["pids"])
 
 
 def next_server(bridge: Bridge, before: int) -> int:
