@@ -124,9 +124,8 @@ def _await_port(attempt: Attempt, child: subprocess.Popen[bytes], offset: int) -
         if time.monotonic() - began >= service.start_timeout:
             limit = f"it did not listen on {service.bind} within {service.start_timeout:.0f} s"
             end_tree(service, files, limit)
-            attempt.fail(
-                f"{limit} (start_timeout in the config), and was ended{_said(attempt, offset)}"
-            )
+            ended = f"{limit} (start_timeout in the config), and was ended"
+            attempt.fail(ended, _said(attempt, offset))
         attempt.wait(f"pid {child.pid} is still starting")
     warning = open_to_others(service)
     attempt.note = f"{service.name}: {warning}" if warning else attempt.note
