@@ -33,6 +33,7 @@ from llmenv_hooks.commands.lifecycle import restart_services, start_services, st
 from llmenv_hooks.commands.logs import print_logs
 from llmenv_hooks.commands.parameters import Command, help_without_command, shell_names
 from llmenv_hooks.commands.pruning import prune
+from llmenv_hooks.commands.setup import setup
 from llmenv_hooks.commands.status import show_status
 from llmenv_hooks.helper.errors import Problem, UsageError, printable
 from llmenv_hooks.helper.version import __version__
@@ -134,6 +135,7 @@ def _help(context: typer.Context, words: Annotated[list[str] | None, _WORDS] = N
 
 
 # In the order in which one needs them, in which `llmenv --help` lists them.
+app.command("setup")(setup)
 app.command("init")(init)
 app.command("install", cls=Command)(install)
 app.command("client", cls=Command)(client)

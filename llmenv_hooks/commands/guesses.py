@@ -64,6 +64,8 @@ HINTS = {
     "-j": "llmenv status --json",
     "--install-completion": "llmenv completion SHELL prints the script",
     "--purge": "llmenv uninstall, then llmenv prune",
+    "--all": "llmenv setup gives it to every agent that it finds",
+    "--dry-run": "without --write it is only printed",
     "--force": "move the config away first; llmenv config path says where it is",
 }
 

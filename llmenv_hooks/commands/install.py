@@ -15,6 +15,7 @@ import typer
 
 from llmenv_hooks import onefile, render, userfile
 from llmenv_hooks.commands import rcblock
+from llmenv_hooks.commands.agentfiles import one_file_is_used
 from llmenv_hooks.commands.parameters import Shells
 from llmenv_hooks.commands.rcfiles import rc_files, startup_files
 from llmenv_hooks.commands.rcparser import refuse_open_end
@@ -143,7 +144,7 @@ def uninstall(
         except Problem as problem:
             print(f"llmenv: {problem}", file=sys.stderr)
             failed = True
-    if not dry_run:
+    if not dry_run and not one_file_is_used():
         onefile.take_away_all()
     if failed:
         raise typer.Exit(1)

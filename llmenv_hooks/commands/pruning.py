@@ -13,6 +13,8 @@ from llmenv_hooks.helper.errors import Problem, printable
 from llmenv_hooks.helper.places import config_path, state_dir, xdg_directory
 from llmenv_hooks.helper.records import living, recorded
 
+KEPT = ("backup", "setup.json")  # files of the user's, and what `setup --undo` goes by
+
 
 def prune(
     everything: Annotated[
@@ -38,7 +40,7 @@ def prune(
 
 
 def _all_of(state: str) -> list[str]:
-    """Return the directories that hold nothing but what llmenv can make anew.
+    """Return what holds nothing but what llmenv can make anew.
 
     Raises:
         Problem: a service runs.
@@ -47,7 +49,9 @@ def _all_of(state: str) -> list[str]:
     if running:
         raise Problem(f"{', '.join(running)} runs; first: llmenv stop")
     cache = xdg_directory("XDG_CACHE_HOME", ".cache", "the cache")
-    return [path for path in (state, cache) if os.path.isdir(path) and not os.path.islink(path)]
+    names = sorted(os.listdir(state)) if os.path.isdir(state) else []
+    paths = [os.path.join(state, name) for name in names if name not in KEPT]
+    return [*paths, *([cache] if os.path.isdir(cache) and not os.path.islink(cache) else [])]
 
 
 def _forgotten(state: str) -> list[str]:

@@ -126,6 +126,6 @@ def test_prune_leaves_what_runs(world: World) -> None:
     assert alive(pid)
     assert llmenv(world, "stop").returncode == 0
     done = llmenv(world, "prune", "--all")
-    assert (done.returncode, world.state.exists()) == (0, False)
+    assert (done.returncode, list(world.state.iterdir())) == (0, [])
     assert done.stdout.splitlines()[-1].startswith(f"left: {world.config}, if it is there")
     assert world.config.exists()

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 COMMANDS = typer.main.get_command(app.app).commands  # type: ignore[attr-defined]
 # What an option is tried with: where it does not exist.
-TRIED = {"--force": "init", "--purge": "uninstall"}
+TRIED = {"--force": "init", "--purge": "uninstall", "--all": "client", "--dry-run": "client"}
 
 
 def run(monkeypatch: pytest.MonkeyPatch, *words: str) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import TYPE_CHECKING
 
 from commands.support import COMMAND, llmenv, refused
@@ -69,3 +70,16 @@ def test_roots_listener_is_named(world: World) -> None:
     assert done.stdout.splitlines()[-1] == (
         f"stub: root's process has {world.bind}; llmenv did not start it, and leaves it alone"
     )
+
+
+def test_status_names_an_agents_file_that_is_outdated(world: World) -> None:
+    assert llmenv(world, "start").returncode == 0
+    assert llmenv(world, "client", "claude", "--write").returncode == 0
+    assert llmenv(world, "status").stderr == ""
+    path = world.home / ".claude.json"
+    path.write_text(re.sub(r'"command": ".*?"', '"command": "/gone/llmenv"', path.read_text()))
+    done = llmenv(world, "status")
+    assert done.returncode == 0
+    (line,) = done.stderr.splitlines()
+    assert line.startswith(f"llmenv: {path} has stub: old path; llmenv client --write; ")
+    assert llmenv(world, "status", "--json").stderr == ""
