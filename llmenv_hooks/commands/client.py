@@ -66,7 +66,8 @@ def client(
         return
     change = functools.partial(entries.merged, kind=entries.HTTP if http else entries.CONNECT)
     if write:
-        if any([file.edit(change) for file in files.values()]):
+        edited = [file.edit(change) for file in files.values()]
+        if any(edited):
             print(RESTART)
         return
     for agent, file in files.items():

@@ -59,7 +59,8 @@ def print_logs(
         where = printable(logs[0].path if len(logs) == 1 else state_dir())
         raise Problem(f"{wrote} has not written anything yet ({where})")
     while follow:
-        if not any(log.print_new() for log in logs):
+        added = [log.print_new() for log in logs]
+        if not any(added):
             time.sleep(POLL_S)
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from agents.support import CONFIG, SHAPES, by_connect, expected, parsed
-from commands.support import llmenv
+from commands.support import llmenv, refused
 
 from llmenv_hooks.agents.table import AGENTS
 
