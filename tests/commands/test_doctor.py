@@ -62,6 +62,7 @@ def test_all_is_well(world: World) -> None:
     assert verdicts(found) == {}
     assert list(found) == [
         *("package", "state directory", "hook", "interpreter", "config", "server_host"),
+        "this shell",
         *("command", "address", "state", "pidfile", "identity", "lock", "round trip"),
     ]
     pid = world.check()
