@@ -8,7 +8,8 @@ from http.client import HTTPException
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from llmenv_hooks.commands.bridge_checks import processes_left_behind, who_may_ask
+from llmenv_hooks.bridge.tokens import read_token
+from llmenv_hooks.commands.bridge_checks import needs_token, processes_left_behind, who_may_ask
 from llmenv_hooks.commands.findings import Finding
 from llmenv_hooks.helper.errors import Problem
 from llmenv_hooks.helper.failures import read_failure
@@ -18,8 +19,9 @@ from llmenv_hooks.helper.mcp import DEEP_TIMEOUT_S, call_mcp
 from llmenv_hooks.helper.pidfile import read_pidfile
 from llmenv_hooks.helper.places import state_dir
 from llmenv_hooks.helper.programs import expanded, program_path
+from llmenv_hooks.helper.realms import find
 from llmenv_hooks.helper.records import left_over
-from llmenv_hooks.helper.services import open_to_others
+from llmenv_hooks.helper.services import GUARDED, open_to_others
 from llmenv_hooks.helper.status import Status, inspect
 from llmenv_hooks.helper.version import __version__
 
@@ -126,7 +128,8 @@ def round_trip(service: Service, config: Config) -> Iterator[Finding]:
     parts = urlsplit(url)
     began = time.monotonic()
     try:
-        answer = call_mcp(parts.hostname or "", parts.port or 0, "initialize", HELLO)
+        token = _token(service) if config.here else None
+        answer = call_mcp(parts.hostname or "", parts.port or 0, "initialize", HELLO, token)
         server = answer["result"]["serverInfo"]["name"]
     except TimeoutError:
         why = f"no answer within {DEEP_TIMEOUT_S:.0f} s"
@@ -143,6 +146,18 @@ def round_trip(service: Service, config: Config) -> Iterator[Finding]:
     yield Finding(
         "round trip", "fail" if service.bridge else "warn", f"{url}: {why}", todo, service.name
     )
+
+
+def _token(service: Service) -> str | None:
+    """Return what the bridge of *service* asks for, None where it knows us without.
+
+    Raises:
+        Problem: its file cannot be read.
+    """
+    files, _ = find(service, state_dir())
+    if service.bridge != GUARDED or not needs_token(service, files):
+        return None
+    return read_token(files.token)
 
 
 SERVICE_CHECKS = {

@@ -35,9 +35,12 @@ def deep_check(service: Service) -> str:
     return "ok" if alive else "gone"
 
 
-def call_mcp(host: str, port: int, method: str, params: dict[str, Any]) -> Any:
+def call_mcp(
+    host: str, port: int, method: str, params: dict[str, Any], token: str | None = None
+) -> Any:
     """Return the JSON that http://*host*:*port*/mcp answers to one call of *method*.
 
+    *token* is what our bridge asks for where the kernel does not tell users apart.
     MCP specification 2025-06-18, Transports, Streamable HTTP: a POST, answered in JSON or as the
     one event of a stream.
 
@@ -53,6 +56,8 @@ def call_mcp(host: str, port: int, method: str, params: dict[str, Any]) -> Any:
         "Content-Type": "application/json",
         "Accept": "application/json, text/event-stream",
     }
+    if token:
+        headers["Authorization"] = f"Bearer {token}"
     connection = http.client.HTTPConnection(host, port, timeout=DEEP_TIMEOUT_S)
     try:
         connection.request("POST", "/mcp", body, headers)

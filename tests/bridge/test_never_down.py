@@ -92,7 +92,8 @@ def test_server_that_keeps_dying(tmp_path: Path) -> None:
         assert status["state"] == "failing"
         assert status["reason"] == "it exited with status 3"
         note = bridge.path("child")
-        assert note.read_text() == "it exited with status 3\n"
+        told = "b: its server keeps dying: it exited with status 3; llmenv logs b\n"
+        assert note.read_text() == told
         assert note.stat().st_mode & 0o777 == 0o600
         assert "no luck today" in bridge.log()
         broken.unlink()
