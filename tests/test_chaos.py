@@ -30,7 +30,7 @@ def test_no_system_call_is_a_bad_moment(
     bench: Bench, make: Callable[[list[Call], list[Call]], list[Experiment]]
 ) -> None:
     experiments = make(*bench.record())[STRIDE // 2 :: STRIDE]
-    found = {str(one): wrong for one, wrong in carried_out(experiments)}
+    found = {str(one): wrong for one, wrong in carried_out(experiments, Bench)}
     assert {one: wrong for one, wrong in found.items() if wrong} == {}
     assert sum(wrong is not None for wrong in found.values()) >= 0.8 * len(experiments) > 20
 

@@ -21,12 +21,14 @@ Modes:
     modern             know 2026-07-28, too
     modern-only        know nothing else
     locked             know both, but only one on a pipe, as the Python SDK 2.x does
+    alone=PATH         hold a lock on PATH, with all below it; note `met` when another has it
     noise              write what is no message to stdout
     notes=PATH         append to PATH what comes, a line each
 """
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import queue
@@ -170,6 +172,11 @@ def main() -> None:
     if "dies" in MODES or os.path.exists(MODES.get("dies-if", "")):
         print("no luck today", file=sys.stderr, flush=True)
         os._exit(int(MODES.get("dies", 3)))
+    if path := MODES.get("alone"):
+        try:
+            fcntl.flock(os.open(path, os.O_RDWR | os.O_CREAT, 0o600), fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            note(f"met {os.getpid()}")
     if "deaf" in MODES:
         be_deaf()
     if "child" in MODES and not os.fork():
