@@ -36,12 +36,14 @@ _PAIR = re.compile(
 class _Server:
     """One server of the list: from line *start* to before *end*.
 
-    *values* has the value of each key as (line, column, what stands there).
+    *values* has the value of each key as (line, column, what stands there).  *apart* are the lines
+    among them that belong to none: comments and empty lines.
     """
 
     start: int
     end: int
     values: dict[str, tuple[int, int, str]]
+    apart: list[int]
 
     def get(self, key: str) -> str:
         """Return the value of *key* without its quotes; "" when it has none."""
@@ -69,6 +71,7 @@ class _Document:
 
     def _read_list(self) -> None:
         column = 0  # where the keys of the last server begin
+        goes_on = False  # whether what stands deeper is a value, and a # in it may be too
         if not _LIST.fullmatch(self.lines[self.head]):
             raise self._unreadable(self.head, "mcpServers is no list in lines of its own")
         for number in range(self.head + 1, len(self.lines)):
@@ -77,28 +80,35 @@ class _Document:
             assert found
             blanks, dash, rest = found["blanks"], found["dash"], found["rest"].strip()
             depth = len(blanks)
-            comment = rest.startswith("#") and (not self.servers or depth <= column)
-            if not dash and (not rest or comment):
+            if not dash and (not rest or rest.startswith("#")):
+                if self.servers and (not goes_on or (rest and depth <= column)):
+                    self.servers[-1].apart.append(number)
+                if self.servers and rest and depth > column:
+                    self.servers[-1].end = number + 1
                 continue
             if line[0] not in " -\t":
                 break  # the next key of the file
             begins = dash and (not self.servers or blanks == self.indent)
             if begins:
                 self.indent, column = blanks, found.end("dash")
-                self.servers.append(_Server(number, number, {}))
+                self.servers.append(_Server(number, number, {}, []))
             elif not self.servers or depth < column:
                 raise self._unreadable(number, "llmenv cannot read this line")
             self.servers[-1].end = number + 1
             if begins or (depth == column and not dash):
-                self._read_pair(number, column)
+                goes_on = self._read_pair(number, column)
 
-    def _read_pair(self, number: int, column: int) -> None:
-        """Read the key and value of the last server that line *number* has from *column* on."""
+    def _read_pair(self, number: int, column: int) -> bool:
+        """Read the key and value of the last server that line *number* has from *column* on.
+
+        Return whether the value goes on in the lines that stand deeper.
+        """
         pair = _PAIR.fullmatch(self.lines[number], column)
         if not pair:
             raise self._unreadable(number, "llmenv cannot read this line")
         value = (number, pair.start("value"), pair["value"])
         self.servers[-1].values[pair["key"]] = value
+        return pair["value"][:1] in ("", "|", ">")
 
     def _unreadable(self, number: int, what: str) -> Unreadable:
         return Unreadable(what, number + 1, 1)
@@ -147,7 +157,8 @@ def _drop(text: str, path: Sequence[str]) -> str | None:
         return text.removesuffix(whole)
     if text.endswith(whole.removesuffix(newline)):
         return text.removesuffix(whole.removesuffix(newline)).removesuffix(newline)
-    del lines[server.start : server.end]
+    kept = [lines[number] for number in server.apart if number < server.end]
+    lines[server.start : server.end] = kept
     if len(document.servers) == 1:
         lines[document.head] = lines[document.head].replace(":", ": []", 1)
     if not text.endswith("\n"):

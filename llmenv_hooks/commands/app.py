@@ -14,6 +14,7 @@ from llmenv_hooks import render
 from llmenv_hooks.commands.check import check_hooks
 from llmenv_hooks.commands.client import client
 from llmenv_hooks.commands.config import config_app
+from llmenv_hooks.commands.connect import connect_agent
 from llmenv_hooks.commands.doctor import doctor
 from llmenv_hooks.commands.hook import print_export, print_hook
 from llmenv_hooks.commands.init import init
@@ -113,6 +114,7 @@ app.command("logs", cls=Command)(print_logs)
 app.command("init")(init)
 app.add_typer(config_app, name="config")
 app.command("client", cls=Command)(client)
+app.command("connect", cls=Command)(connect_agent)
 app.command("install", cls=Command)(install)
 app.command("uninstall", cls=Command)(uninstall)
 app.command("doctor")(doctor)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from http.client import HTTPException
+import urllib.request
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
@@ -15,27 +15,20 @@ from llmenv_hooks.helper.errors import Problem
 from llmenv_hooks.helper.failures import read_failure
 from llmenv_hooks.helper.identity import DEAD, ELSEWHERE, HERE, read_record
 from llmenv_hooks.helper.locks import start_lock_holder, start_lock_is_held
-from llmenv_hooks.helper.mcp import DEEP_TIMEOUT_S, call_mcp
+from llmenv_hooks.helper.mcp import say_hello
 from llmenv_hooks.helper.pidfile import read_pidfile
 from llmenv_hooks.helper.places import state_dir
-from llmenv_hooks.helper.programs import expanded, program_path
+from llmenv_hooks.helper.programs import expanded, expanded_headers, program_path
 from llmenv_hooks.helper.realms import find
 from llmenv_hooks.helper.records import left_over
 from llmenv_hooks.helper.services import GUARDED, open_to_others
 from llmenv_hooks.helper.status import Status, inspect
-from llmenv_hooks.helper.version import __version__
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from llmenv_hooks.helper.configs import Config
     from llmenv_hooks.helper.services import Service
-
-HELLO = {
-    "protocolVersion": "2025-06-18",
-    "capabilities": {},
-    "clientInfo": {"name": "llmenv-doctor", "version": __version__},
-}
 
 
 def _command(service: Service) -> Iterator[Finding]:
@@ -61,6 +54,18 @@ def left_over_services(config: Config) -> Iterator[Finding]:
     for service in left_over(config, state_dir()):
         gone = f"runs on {service.bind}, and is not in the config any more"
         yield Finding("left over", "warn", gone, f"llmenv stop {service.name}", service.name)
+
+
+def proxy(service: Service, config: Config) -> Iterator[Finding]:
+    """Find a proxy that agents would ask for the service; we ourselves never ask one."""
+    host = urlsplit(config.url(service)).hostname or ""
+    known = urllib.request.getproxies_environment()
+    bypass = urllib.request.proxy_bypass_environment  # type: ignore[attr-defined]
+    passed_by = bypass(host, known) or host in known.get("no", "").split(",")
+    if ("http" in known or "all" in known) and not passed_by:
+        found = f"a proxy is set, and no_proxy does not have {host}: agents that obey that ask the"
+        todo = f"where agents start: export no_proxy={host},localhost NO_PROXY={host},localhost"
+        yield Finding("proxy", "warn", f"{found} proxy", todo, service.name)
 
 
 def _state(service: Service) -> Iterator[Finding]:
@@ -125,39 +130,34 @@ def _lock(service: Service, seen: Status) -> Finding:
 def round_trip(service: Service, config: Config) -> Iterator[Finding]:
     """Say hello as an agent would, through the URL that agents get."""
     url = config.url(service)
-    parts = urlsplit(url)
     began = time.monotonic()
     try:
-        token = _token(service) if config.here else None
-        answer = call_mcp(parts.hostname or "", parts.port or 0, "initialize", HELLO, token)
-        server = answer["result"]["serverInfo"]["name"]
-    except TimeoutError:
-        why = f"no answer within {DEEP_TIMEOUT_S:.0f} s"
-    except OSError as error:
-        why = error.strerror or str(error)
-    except (HTTPException, ValueError, LookupError, TypeError):
-        why = "what answers there is no MCP server"
+        headers = expanded_headers(service) | (_token(service) if config.here else {})
+        server = say_hello(url, headers)
+    except Problem as problem:
+        todo = f"llmenv logs {service.name}" if config.here else f"look on {config.server_host}"
+        if service.url:
+            todo = "look there, and at url and headers of this service in the config"
+        serious = service.bridge or service.url
+        yield Finding("round trip", "fail" if serious else "warn", str(problem), todo, service.name)
     else:
         took = (time.monotonic() - began) * 1000
         found = f"{url}: {server} answered in {took:.0f} ms"
         yield Finding("round trip", "ok", found, service=service.name)
-        return
-    todo = f"llmenv logs {service.name}" if config.here else f"look on {config.server_host}"
-    yield Finding(
-        "round trip", "fail" if service.bridge else "warn", f"{url}: {why}", todo, service.name
-    )
 
 
-def _token(service: Service) -> str | None:
-    """Return what the bridge of *service* asks for, None where it knows us without.
+def _token(service: Service) -> dict[str, str]:
+    """Return the header that the bridge of *service* asks for; empty where it knows us without.
 
     Raises:
-        Problem: its file cannot be read.
+        Problem: the token's file cannot be read.
     """
+    if service.bridge != GUARDED:
+        return {}
     files, _ = find(service, state_dir())
-    if service.bridge != GUARDED or not needs_token(service, files):
-        return None
-    return read_token(files.token)
+    if not needs_token(service, files):
+        return {}
+    return {"Authorization": f"Bearer {read_token(files.token)}"}
 
 
 SERVICE_CHECKS = {
