@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 START, RESTART, END = "start", "restart", "end"
 BRIDGE_DIES, BRIDGE_ENDS, SERVER_DIES = "SIGKILL", "SIGTERM", "SIGSTOP"
-PATIENCE_S = 40.0
+PATIENCE_S = 60.0  # under strace each look at all processes takes long
 FAMILY = 4  # the bridge, its server, and the two below that
 # These only look: at modules while it starts, at each process of the machine for those below its
 # server.  Nothing is different after one of them, so one in so many is enough.
@@ -137,7 +137,9 @@ class BridgeBench:
         phase, experiment = hurt
         try:
             with self.traced(phase, ("-e", experiment.inject)) as (pid, tracer):
-                wait_until(lambda: self.happened(experiment) or self.is_over(phase, pid))
+                wait_until(
+                    lambda: self.happened(experiment) or self.is_over(phase, pid), PATIENCE_S
+                )
                 happened = self.happened(experiment)
                 tracer.terminate()  # from here on it goes at its own speed
                 tracer.wait(PATIENCE_S)
