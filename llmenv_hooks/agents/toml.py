@@ -126,11 +126,17 @@ def _within(text: str, path: Sequence[str], edit: Callable[[Any], object]) -> st
 
 def _appended(text: str | None, path: Sequence[str], value: Any) -> str:
     newline = newline_of(text or "")
-    lines = [f"[{'.'.join(path)}]", *(f"{key} = {json.dumps(str(value[key]))}" for key in value)]
+    pairs = (f"{key} = {_value(value[key])}" for key in value)
+    lines = [f"[{'.'.join(path)}]", *pairs]
     table = newline.join(lines)
     if text is None:
         return table + newline
     return text + (newline + table + newline if text.endswith("\n") else newline * 2 + table)
+
+
+def _value(value: object) -> str:
+    """Return a text or a list of texts as TOML has it, which is as JSON has it."""
+    return json.dumps(value if isinstance(value, list) else str(value), ensure_ascii=False)
 
 
 def _drop(text: str, path: Sequence[str]) -> str | None:

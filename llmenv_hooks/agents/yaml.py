@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from llmenv_hooks.agents.formats import Format, Unreadable, newline_of
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
 HEAD = """\
 # Written by `llmenv client continue --write`; other servers belong into other files.
@@ -18,11 +18,6 @@ name: llmenv
 version: 0.0.1
 schema: v1
 mcpServers:
-"""
-ENTRY = """\
-{indent}- name: "{name}"
-{indent}  type: streamable-http
-{indent}  url: "{url}"
 """
 _LIST = re.compile(r"mcpServers:(?P<none> \[\])?[ \t]*(?:[ \t]#.*)?\s*")
 _LINE = re.compile(r"(?P<blanks> *)(?P<dash>- +)?(?P<rest>.*)")
@@ -49,6 +44,14 @@ class _Server:
         """Return the value of *key* without its quotes; "" when it has none."""
         value = self.values.get(key, (0, 0, ""))[2]
         return value[1:-1] if value[:1] in ('"', "'") else value
+
+    def read(self, key: str) -> str | list[str]:
+        """Return the value of *key*: a list where it stands as one in its line."""
+        value = self.get(key)
+        try:
+            return [str(word) for word in json.loads(value)] if value.startswith("[") else value
+        except ValueError:
+            return value
 
 
 class _Document:
@@ -120,7 +123,7 @@ class _Document:
 
 def _read(text: str) -> Any:
     servers = [(one.get("name"), one) for one in _Document(text).servers]
-    return {name: {k: one.get(k) for k in one.values if k != "name"} for name, one in servers}
+    return {name: {k: one.read(k) for k in one.values if k != "name"} for name, one in servers}
 
 
 def _put(text: str | None, path: Sequence[str], value: object) -> str:
@@ -129,9 +132,10 @@ def _put(text: str | None, path: Sequence[str], value: object) -> str:
     if not isinstance(value, dict):
         number, column, old = document.server(path[0]).values[path[1]]
         line = lines[number]
-        lines[number] = line[:column] + json.dumps(value) + line[column + len(old) :]
+        shown = json.dumps(value, ensure_ascii=False)
+        lines[number] = line[:column] + shown + line[column + len(old) :]
         return "".join(lines)
-    entry = ENTRY.format(indent=document.indent, name=path[0], url=value["url"])
+    entry = _entry(document.indent, path[0], value)
     if document.head < 0:
         at, added = len(lines), HEAD + entry
     else:
@@ -145,11 +149,20 @@ def _put(text: str | None, path: Sequence[str], value: object) -> str:
     return "".join([*lines[:at], added, *lines[at:]])
 
 
+def _entry(indent: str, name: str, value: Mapping[str, Any]) -> str:
+    """Return the lines of one server; JSON is YAML."""
+    lines = [f'- name: "{name}"']
+    for key in value:
+        shown = value[key] if key == "type" else json.dumps(value[key], ensure_ascii=False)
+        lines.append(f"  {key}: {shown}")
+    return "".join(f"{indent}{line}\n" for line in lines)
+
+
 def _drop(text: str, path: Sequence[str]) -> str | None:
     document = _Document(text)
     lines, newline, server = document.lines, newline_of(text), document.server(path[0])
     # If `_put` has appended the list together with this entry, all of that is cut off.
-    entry = ENTRY.format(indent="  ", name=path[0], url=server.get("url"))
+    entry = _entry("  ", path[0], {k: server.read(k) for k in server.values if k != "name"})
     if text == HEAD + entry:
         return None
     whole = (HEAD + entry).replace("\n", newline)

@@ -22,6 +22,7 @@ from llmenv_hooks.commands.install import install, uninstall
 from llmenv_hooks.commands.lifecycle import restart_services, start_services, stop_services
 from llmenv_hooks.commands.logs import print_logs
 from llmenv_hooks.commands.parameters import Command, help_without_command, shell_names
+from llmenv_hooks.commands.setup import setup
 from llmenv_hooks.commands.status import show_status
 from llmenv_hooks.helper.errors import Problem, UsageError, printable
 from llmenv_hooks.helper.version import __version__
@@ -104,6 +105,7 @@ def _options(
 
 
 # In the order in which `llmenv --help` lists them.
+app.command("setup")(setup)
 app.command("hook", cls=Command)(print_hook)
 app.command("export", cls=Command)(print_export)
 app.command("status")(show_status)

@@ -12,6 +12,7 @@ import typer
 from rich.text import Text
 
 from llmenv_hooks.commands import tables
+from llmenv_hooks.commands.agent_checks import agents
 from llmenv_hooks.commands.findings import Finding
 from llmenv_hooks.commands.installation import bridge_program, hooks, state_directory
 from llmenv_hooks.commands.service_checks import (
@@ -85,6 +86,7 @@ def examine() -> Iterator[Finding]:
         yield from _safely("proxy", proxy, service, config)
         if service not in config.run_here or probe(service.host, service.port):
             yield from _safely("round trip", round_trip, service, config)
+    yield from _safely("agents", agents, config)
 
 
 def _safely(name: str, check: Callable[..., Iterator[Finding]], *about: Any) -> Iterator[Finding]:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from llmenv_hooks.commands import tables
+from llmenv_hooks.commands.agentfiles import outdated_files
 from llmenv_hooks.commands.bridge_checks import left_behind, summary
 from llmenv_hooks.helper.configfiles import load_config
 from llmenv_hooks.helper.errors import Problem, printable
@@ -43,6 +44,8 @@ def show_status(
         print(json.dumps(rows, indent=2))
     else:
         _print_table(rows)
+        for what, todo in outdated_files(config):
+            print(f"llmenv: {printable(what)}; {todo}", file=sys.stderr)
         if not config.here:
             print(f"llmenv: {config.not_here}", file=sys.stderr)
     wanted = {service.name for service in config.kept_alive}

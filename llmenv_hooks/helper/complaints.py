@@ -63,7 +63,9 @@ def state_trouble(state: str) -> str:
         return _cannot_write(above, errno.ENOSPC, "make room on that disk")
     if os.statvfs(above).f_flag & os.ST_RDONLY:
         return _cannot_write(above, errno.EROFS, "mount it for writing, or set XDG_STATE_HOME")
-    return _cannot_write(above, errno.EACCES, f"chmod 700 {above!r}")
+    mine = os.stat(above).st_uid == os.geteuid()
+    todo = f"chmod 700 {above!r}" if mine else "set XDG_STATE_HOME to a directory of yours"
+    return _cannot_write(above, errno.EACCES, todo)
 
 
 def _cannot_write(directory: str, number: int, todo: str) -> str:

@@ -82,7 +82,7 @@ def _interpreter(script: str) -> str:
 def mcp_proxy_command() -> tuple[str, list[str]]:
     """Return mcp-proxy's absolute path and leading arguments; `uvx mcp-proxy` is the fallback.
 
-    An mcp-proxy beside this interpreter (the extra `proxy`) counts as installed.
+    An mcp-proxy beside this interpreter counts as installed.
 
     Raises:
         Problem: neither is there.

@@ -11,7 +11,7 @@ from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
 import pytest
-from bridges import Bridge, Web, Wire, messages
+from bridges import LATEST, Bridge, Web, Wire, messages
 from daemons import DEADLINE_S, nobody, wait_until
 from wire import FORGED, MALFORMED, PORT, WELCOME, request
 
@@ -292,6 +292,29 @@ def test_long_call_is_kept_alive(tmp_path: Path) -> None:
         assert response.readline() == b": keep-alive\n"
         found: list[Message] = list(messages(response))
         assert found[0]["id"] == 1
+
+
+def test_slow_greeting_has_its_session(tmp_path: Path) -> None:
+    """Its answer is no stream, whose head would be written before the session's id is known."""
+    code = "from llmenv_hooks.bridge import httpdoor, program; httpdoor.KEEP_ALIVE_S = 0.1; "
+    code += "program.main()"
+    with Bridge(tmp_path, "slow=3", code=code) as bridge, Web(bridge) as agent:
+        agent.initialize({"sampling": {}})
+        assert "-s-" in agent.headers["Mcp-Session-Id"]
+
+
+def test_client_that_names_the_stream_first_gets_one(bridge: Bridge) -> None:
+    """The greeting too, and an answer before which nothing comes."""
+    with Web(bridge, Accept="text/event-stream, application/json") as agent:
+        params = {"protocolVersion": LATEST, "capabilities": {}, "clientInfo": {"name": "x"}}
+        response = agent.post({"id": 0, "method": "initialize", "params": params})
+        assert response.getheader("Content-Type") == "text/event-stream"
+        assert response.getheader("Mcp-Session-Id")
+        assert next(messages(response))["result"]["protocolVersion"] == LATEST
+        response.read()
+        response = agent.post({"id": 1, "method": "tools/list", "params": {}})
+        assert response.getheader("Content-Type") == "text/event-stream"
+        assert "result" in next(messages(response))
 
 
 def test_bridge_has_survived_all_that(bridge: Bridge) -> None:

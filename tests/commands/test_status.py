@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import TYPE_CHECKING
 
 from commands.support import llmenv
@@ -35,3 +36,16 @@ def test_status_sees_a_service_that_is_starting(world: World) -> None:
     assert row["state"] == "starting"
     world.tell("go")
     assert starting.wait(20) == 0
+
+
+def test_status_names_an_agents_file_that_is_outdated(world: World) -> None:
+    assert llmenv(world, "start").returncode == 0
+    assert llmenv(world, "client", "claude", "--write").returncode == 0
+    assert llmenv(world, "status").stderr == ""
+    path = world.home / ".claude.json"
+    path.write_text(re.sub(r'"command": ".*?"', '"command": "/gone/llmenv"', path.read_text()))
+    done = llmenv(world, "status")
+    assert done.returncode == 0
+    (line,) = done.stderr.splitlines()
+    assert line.startswith(f"llmenv: {path} has stub: old path; llmenv client --write; ")
+    assert llmenv(world, "status", "--json").stderr == ""
