@@ -42,7 +42,6 @@ BIN = Path(sys.executable).parent
 SHELLS = ("bash", "zsh", "fish")
 SERVICES = (1, 10, 100)
 CROWDS = (1, 10, 50)
-BRIDGE_TITLE = "our bridge; ratio to mcp-proxy, of a first answer to the server by itself"
 WARM_UP = 2
 IN_A_ROUND = 3
 IN_A_ROW = 6
@@ -285,12 +284,20 @@ def measure(root: Path, notes: list[str]) -> list[Row]:
     add("commands, while all services run; ratio to `python -c pass`", commands(places))
     for place in places.values():
         place.cold()
-    add(BRIDGE_TITLE, bench_bridge.measure(root / "bridge"))
+    bridged = bench_bridge.measure(root / "bridge")
+    show_bridge(bridged)
+    table += bridged
     cold = place_with(root / "cold", 1)
     for shell in shells:
         many = [row for size in CROWDS for row in crowd(shell, size, cold)]
         add(f"many of {shell} started at once, nothing running; ratio to no hook", many)
     return table
+
+
+def show_bridge(table: list[Row]) -> None:
+    """Print the rows of the bridge, a table for each section."""
+    for section in dict.fromkeys(row.section for row in table):
+        show(section, [row for row in table if row.section == section])
 
 
 def main(part: str = "") -> None:
@@ -308,7 +315,7 @@ def main(part: str = "") -> None:
         try:
             if part == "bridge":
                 table = bench_bridge.measure(root / "bridge")
-                show(BRIDGE_TITLE, table)
+                show_bridge(table)
                 write_part(ROOT / "docs", part, measured_on, table)
             else:
                 write(ROOT / "docs", measured_on, notes, measure(root, notes))

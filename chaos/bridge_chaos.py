@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from daemons import alive, default_signals, wait_until
 from guarded import GuardedWorld
-from packed import ENSURE, ensure
+from packed import ensure
 
 from chaos import STOPPING, Call, Experiment, carried_out, counted, stopped_child, summed_up
 
@@ -39,7 +39,7 @@ FAMILY = 4  # the bridge, its server, and the two below that
 # These only look: at modules while it starts, at each process of the machine for those below its
 # server.  Nothing is different after one of them, so one in so many is enough.
 LOOKS = "openat read close lseek ioctl fstat newfstatat getdents64 readlink brk mmap munmap".split()
-LOOKS_A_STEP = 60
+LOOKS_A_STEP = 250
 
 
 class Hurt(NamedTuple):
@@ -93,7 +93,7 @@ class BridgeBench:
         """Let the *phase* begin, with strace at the bridge; the bridge's pid, and strace."""
         world = self.world
         if phase == START:
-            stopping = [*world.bare()[:3], "-c", STOPPING, str(ENSURE), "--timeout", "20"]
+            stopping = [*world.bare()[:3], "-c", STOPPING, str(world.helper), "--timeout", "20"]
             run = world.begin(stopping)
             pid = wait_until(lambda: stopped_child(run.pid)) or 0
             cause: Callable[[], None] = lambda: os.kill(pid, signal.SIGCONT)  # noqa: E731
