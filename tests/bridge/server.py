@@ -36,7 +36,10 @@ import signal
 import sys
 import threading
 import time
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 Message = dict[str, Any]
 MODES = dict(mode.partition("=")[::2] for mode in sys.argv[1:])
@@ -103,6 +106,17 @@ def call(number: object, params: Message) -> None:
     send({"id": number, "result": {"content": [{"type": "text", "text": text}]}})
 
 
+def tried(work: Callable[..., None], *arguments: Any) -> None:
+    """Do it; of a message that nobody foresaw say so, as a server would, and live."""
+    try:
+        work(*arguments)
+    except (TypeError, AttributeError, LookupError, ValueError) as error:
+        print(f"odd: {error!r}", file=sys.stderr, flush=True)
+        message = arguments[0] if work is answer else {"id": arguments[0]}
+        if isinstance(message, dict) and message.get("id") is not None:
+            send({"id": message["id"], "error": {"code": -32602, "message": "odd"}})
+
+
 class Era:
     """What was spoken first on this pipe."""
 
@@ -155,7 +169,7 @@ def answer(message: Message) -> None:
     elif method == "tools/list":
         send({"id": number, "result": {"tools": [TOOL]}})
     elif method == "tools/call":
-        threading.Thread(target=call, args=(number, params), daemon=True).start()
+        threading.Thread(target=tried, args=(call, number, params), daemon=True).start()
     elif method in ("logging/setLevel", "resources/subscribe", "resources/unsubscribe"):
         send({"id": number, "result": {}})
     else:
@@ -190,7 +204,7 @@ def main() -> None:
     if "noise" in MODES:
         os.write(1, b"hello there\n\n{broken\n[1]\n\xff\xfe\n")
     for line in sys.stdin.buffer:
-        answer(json.loads(line))
+        tried(answer, json.loads(line))
     while "deaf" in MODES:
         time.sleep(60)
 
