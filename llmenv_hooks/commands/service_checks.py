@@ -8,7 +8,8 @@ import urllib.request
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from llmenv_hooks.commands.bridge_checks import processes_left_behind, who_may_ask
+from llmenv_hooks.bridge.tokens import read_token
+from llmenv_hooks.commands.bridge_checks import needs_token, processes_left_behind, who_may_ask
 from llmenv_hooks.commands.findings import Finding
 from llmenv_hooks.helper.errors import Problem
 from llmenv_hooks.helper.failures import read_failure
@@ -18,8 +19,9 @@ from llmenv_hooks.helper.mcp import say_hello
 from llmenv_hooks.helper.pidfile import read_pidfile
 from llmenv_hooks.helper.places import state_dir
 from llmenv_hooks.helper.programs import expanded, expanded_headers, program_path
+from llmenv_hooks.helper.realms import find
 from llmenv_hooks.helper.records import left_over
-from llmenv_hooks.helper.services import open_to_others
+from llmenv_hooks.helper.services import GUARDED, open_to_others
 from llmenv_hooks.helper.status import Status, inspect
 
 if TYPE_CHECKING:
@@ -132,7 +134,8 @@ def round_trip(service: Service, config: Config) -> Iterator[Finding]:
     url = config.url(service)
     began = time.monotonic()
     try:
-        server = say_hello(url, expanded_headers(service))
+        headers = expanded_headers(service) | (_token(service) if config.here else {})
+        server = say_hello(url, headers)
     except Problem as problem:
         todo = f"llmenv logs {service.name}" if config.here else f"look on {config.server_host}"
         if service.url:
@@ -143,6 +146,20 @@ def round_trip(service: Service, config: Config) -> Iterator[Finding]:
         took = (time.monotonic() - began) * 1000
         found = f"{url}: {server} answered in {took:.0f} ms"
         yield Finding("round trip", "ok", found, service=service.name)
+
+
+def _token(service: Service) -> dict[str, str]:
+    """Return the header that the bridge of *service* asks for; empty where it knows us without.
+
+    Raises:
+        Problem: the token's file cannot be read.
+    """
+    if service.bridge != GUARDED:
+        return {}
+    files, _ = find(service, state_dir())
+    if not needs_token(service, files):
+        return {}
+    return {"Authorization": f"Bearer {read_token(files.token)}"}
 
 
 SERVICE_CHECKS = {
