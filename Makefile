@@ -7,12 +7,12 @@ TOOLS := zsh fish strace shellcheck shfmt direnv zoxide tmux git npm
 # The tests of the hook, which are also run without /proc, and as in bash 3.2.
 HOOK := tests/hooks
 
-.PHONY: help run test bench chaos setup tools clean
+.PHONY: help run test bench chaos docs llmenv-ensure.py setup tools clean
 
 help:           ## list the targets
-	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' Makefile | expand -t 8
+	@sed -n 's/^\([a-z.-]*\):.*## /\1\t/p' Makefile | expand -t 18
 
-run: setup      ## start a real memory server behind mcp-proxy, call it, print the rc line
+run: setup      ## start a real memory server by the hook, show who is refused, print the rc line
 	$(BIN)/python examples/demo.py
 
 test: tools ## check types and style, then run all tests
@@ -29,6 +29,12 @@ bench: tools ## what the hook costs, beside nothing, direnv, zoxide and mise (4 
 chaos: tools ## break the helper, kill and fail it at every one system call, and more (25 minutes)
 	PYTHONPATH=tests $(BIN)/python chaos/mutants.py
 	PYTHONPATH=tests $(BIN)/python chaos/chaos.py
+
+docs: setup     ## write the documents' tables anew
+	$(BIN)/python docs/generate.py
+
+llmenv-ensure.py: setup ## write the helper as one file, and llmenv-bridge.py beside it
+	$(BIN)/llmenv-ensure --pack $@
 
 setup: .venv/ready
 
@@ -56,4 +62,4 @@ tools: setup
 	else echo 'mise is not installed: npm could not do it' >&2; [ "$$CI" != true ]; fi
 
 clean:          ## remove what the other targets made
-	rm -rf .venv dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf .venv dist llmenv-ensure.py llmenv-bridge.py .demo .mypy_cache .pytest_cache .ruff_cache .hypothesis

@@ -262,7 +262,7 @@ def cold_start(place: Place, rounds: int = 5) -> list[Row]:
 def answers(port: int) -> bool:
     """True when the server on *port* says which tools it has."""
     try:
-        return "result" in ensure.call_mcp("127.0.0.1", port, "tools/list", {})
+        return "result" in ensure.call_mcp(f"http://127.0.0.1:{port}/mcp", "tools/list", {})
     except (OSError, ValueError):
         return False
 

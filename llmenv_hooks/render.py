@@ -6,6 +6,7 @@ import os
 
 from llmenv_hooks import onefile
 from llmenv_hooks.helper.background import CONFIG_FAIL
+from llmenv_hooks.helper.complaints import complaint_paths
 from llmenv_hooks.helper.configfiles import CONFIG_PARSED, load_config
 from llmenv_hooks.helper.configs import Config
 from llmenv_hooks.helper.errors import UsageError, printable
@@ -217,7 +218,7 @@ def _values(
         "run": run(),
         "state": state,
         "config": config.path,
-        "notes": notes,
+        "notes": [*notes, *complaint_paths(state)],
         "gone": f"{printable(helpers[0])}, or each Python to run it with ({each}), is"
         " gone, or not yours to run; reinstall llmenv-hooks or remove its line from your rc file",
         "exports": exports(config),

@@ -97,7 +97,7 @@ if [[ $- == *i* && -z ${LLMENV_DISABLE-} ]]; then
                 __llmenv_tell {{ gone }}
             else
                 for __llmenv_file in{% for file in notes %} {{ file }}{% endfor %}; do
-                    if [[ -f ${__llmenv_file} && -r ${__llmenv_file} ]]; then
+                    if [[ -f ${__llmenv_file} && -r ${__llmenv_file} && -O ${__llmenv_file} ]]; then
                         IFS='' \builtin read -r __llmenv_message <"${__llmenv_file}" || \builtin :
                         __llmenv_tell "${__llmenv_message//[[:cntrl:]]/?}"
                     fi

@@ -82,7 +82,7 @@ if status is-interactive; and test -z "$LLMENV_DISABLE"
         for __llmenv_file in{% for file in notes %} {{ file }}{% endfor %}
 
             # Looked at first: fish has its say about a redirection that fails.
-            if builtin test -f $__llmenv_file -a -r $__llmenv_file
+            if builtin test -f $__llmenv_file -a -r $__llmenv_file -a -O $__llmenv_file
                 builtin read -d \n __llmenv_message <$__llmenv_file
                 __llmenv_tell (builtin string replace -ra '[[:cntrl:]]' '?' -- "$__llmenv_message")
             end

@@ -85,7 +85,7 @@ if [[ -o interactive && -z ${LLMENV_DISABLE-} ]]; then
             builtin return 0
         fi
         for __llmenv_file in{% for file in notes %} {{ file }}{% endfor %}; do
-            if [[ -f $__llmenv_file && -r $__llmenv_file ]]; then
+            if [[ -f $__llmenv_file && -r $__llmenv_file && -O $__llmenv_file ]]; then
                 __llmenv_message="$(<$__llmenv_file)"
                 __llmenv_tell "${${__llmenv_message%%$'\n'*}//[[:cntrl:]]/?}"
             fi

@@ -231,6 +231,8 @@ class World:
         while left := processes_with(marker):
             for pid in left:
                 kill(pid)
+        for state in (self.state, self.home / ".local/state/llmenv"):
+            ensure.withdraw_complaint(str(state))  # it lies outside
 
     # --- what is run ---
 

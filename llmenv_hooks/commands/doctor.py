@@ -15,7 +15,12 @@ from llmenv_hooks.commands import tables
 from llmenv_hooks.commands.agent_checks import agents
 from llmenv_hooks.commands.findings import Finding
 from llmenv_hooks.commands.installation import bridge_program, hooks, state_directory
-from llmenv_hooks.commands.service_checks import SERVICE_CHECKS, left_over_services, round_trip
+from llmenv_hooks.commands.service_checks import (
+    SERVICE_CHECKS,
+    left_over_services,
+    proxy,
+    round_trip,
+)
 from llmenv_hooks.helper.configfiles import load_config
 from llmenv_hooks.helper.errors import Problem, printable
 from llmenv_hooks.helper.ports import probe
@@ -78,6 +83,7 @@ def examine() -> Iterator[Finding]:
         if service in config.run_here:
             for name, check in SERVICE_CHECKS.items():
                 yield from _safely(name, check, service)
+        yield from _safely("proxy", proxy, service, config)
         if service not in config.run_here or probe(service.host, service.port):
             yield from _safely("round trip", round_trip, service, config)
     yield from _safely("agents", agents, config)

@@ -18,6 +18,8 @@ from llmenv_hooks.commands import rcblock
 from llmenv_hooks.commands.agentfiles import one_file_is_used
 from llmenv_hooks.commands.parameters import OptionalShell
 from llmenv_hooks.commands.rcfiles import rc_files, startup_files
+from llmenv_hooks.commands.rcparser import refuse_open_end
+from llmenv_hooks.commands.rcreach import unreached
 from llmenv_hooks.helper.errors import Problem, UsageError, printable
 from llmenv_hooks.helper.places import config_path, state_dir
 from llmenv_hooks.install import static_path, write_static
@@ -38,6 +40,9 @@ def install(shell: OptionalShell = None, dry_run: DryRun = False) -> None:
     line = rcblock.source_line(shell, static)
     files = [(path, userfile.load(path)) for path in rc_files(shell)]
     edits = [(path, old, rcblock.with_block(path, old, line)) for path, old in files]
+    for path, old in files:
+        if old and not rcblock.has_block(old):
+            refuse_open_end(shell, path, old)
     if dry_run:
         own = [onefile.unpacked()]  # no copy is kept
         render.static(shell, static, state, config, helpers=own)  # raises what a real run would
@@ -48,6 +53,8 @@ def install(shell: OptionalShell = None, dry_run: DryRun = False) -> None:
     for path, old, new in edits:
         _put_in(path, old, new, line)
     _tell_of_eval(shell)
+    for wrong in unreached(shell):
+        print(f"llmenv: {wrong}", file=sys.stderr)
     if any(new != old for _, old, new in edits):
         print(f"next: exec {shell}, or open a new terminal")
 

@@ -13,6 +13,8 @@ from llmenv_hooks import render, userfile
 from llmenv_hooks.commands import rcblock
 from llmenv_hooks.commands.findings import Finding
 from llmenv_hooks.commands.rcfiles import startup_files
+from llmenv_hooks.commands.rcreach import unreached
+from llmenv_hooks.helper.complaints import state_trouble
 from llmenv_hooks.helper.errors import Problem
 from llmenv_hooks.helper.places import config_path, state_dir
 from llmenv_hooks.helper.programs import is_executable, mcp_proxy_command
@@ -28,8 +30,10 @@ def state_directory() -> Iterator[Finding]:
     state = state_dir()
     try:
         seen = os.lstat(state)
-    except FileNotFoundError:
-        yield Finding("state directory", "ok", f"{state}, made at the first start")
+    except (FileNotFoundError, NotADirectoryError):
+        why, _, todo = state_trouble(state).rpartition("; ")
+        made = f"{state}, made at the first start"
+        yield Finding("state directory", "fail" if why else "ok", why or made, todo)
         return
     mode = stat.S_IMODE(seen.st_mode)
     found = f"{state}, mode {mode:04o}"
@@ -40,6 +44,9 @@ def state_directory() -> Iterator[Finding]:
         yield Finding("state directory", "fail", owner, "run this as that user, or set HOME")
     elif mode & 0o022:
         yield Finding("state directory", "fail", found, f"chmod 700 {state}")
+    elif trouble := state_trouble(state):
+        why, _, todo = trouble.rpartition("; ")
+        yield Finding("state directory", "fail", why, todo)
     else:
         yield Finding("state directory", "ok", found)
 
@@ -48,10 +55,12 @@ def hooks() -> Iterator[Finding]:
     """Find the lines of rc files that bring the hook, and judge what they lead to."""
     found = False
     for shell in render.QUOTE:
-        for path in startup_files(shell):
-            for finding in _hook_in(shell, path):
-                found = True
-                yield finding
+        findings = [one for path in startup_files(shell) for one in _hook_in(shell, path)]
+        yield from findings
+        for wrong in unreached(shell) if findings else []:
+            why, _, todo = wrong.rpartition("; ")
+            yield Finding("hook", "fail", why, todo)
+        found = found or bool(findings)
     if not found:
         yield Finding("hook", "warn", "in no rc file of bash, zsh or fish", "llmenv install")
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import time
+import urllib.request
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 from llmenv_hooks.commands.bridge_checks import processes_left_behind, who_may_ask
 from llmenv_hooks.commands.findings import Finding
@@ -50,6 +52,18 @@ def left_over_services(config: Config) -> Iterator[Finding]:
     for service in left_over(config, state_dir()):
         gone = f"runs on {service.bind}, and is not in the config any more"
         yield Finding("left over", "warn", gone, f"llmenv stop {service.name}", service.name)
+
+
+def proxy(service: Service, config: Config) -> Iterator[Finding]:
+    """Find a proxy that agents would ask for the service; we ourselves never ask one."""
+    host = urlsplit(config.url(service)).hostname or ""
+    known = urllib.request.getproxies_environment()
+    bypass = urllib.request.proxy_bypass_environment  # type: ignore[attr-defined]
+    passed_by = bypass(host, known) or host in known.get("no", "").split(",")
+    if ("http" in known or "all" in known) and not passed_by:
+        found = f"a proxy is set, and no_proxy does not have {host}: agents that obey that ask the"
+        todo = f"where agents start: export no_proxy={host},localhost NO_PROXY={host},localhost"
+        yield Finding("proxy", "warn", f"{found} proxy", todo, service.name)
 
 
 def _state(service: Service) -> Iterator[Finding]:

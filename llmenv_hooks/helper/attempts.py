@@ -70,15 +70,18 @@ class Attempt:
             )
         time.sleep(0.02)
 
-    def fail(self, why: str) -> NoReturn:
-        """Write the failure down for the hook, and raise it as a Problem."""
-        raise self.failed(why)
+    def fail(self, why: str, details: str = "") -> NoReturn:
+        """Write the failure down for the hook, and raise it as a Problem.
 
-    def failed(self, why: str) -> Problem:
-        """Write the failure down for the hook, and return it."""
-        message = f"{self.service.name}: {why}"
-        note_failure(self.files, message, attempt_digest(self.service))
-        return Problem(printable(message, 700))
+        *why* is its cause, and *details* what may differ from one try to the next.
+        """
+        raise self.failed(why, details)
+
+    def failed(self, why: str, details: str = "") -> Problem:
+        """Write the failure down for the hook, as `fail` does, and return it."""
+        cause = f"{self.service.name}: {why}"
+        note_failure(self.files, cause, details, attempt_digest(self.service))
+        return Problem(printable(cause + details, 700))
 
     def was_stopped(self) -> Problem:
         """Return what to raise for a service that was stopped on purpose."""

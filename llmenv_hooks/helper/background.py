@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import time
 
+from llmenv_hooks.helper.complaints import complain, state_trouble, withdraw_complaint
 from llmenv_hooks.helper.configfiles import load_config
 from llmenv_hooks.helper.directories import make_directory, refuse_anothers
 from llmenv_hooks.helper.errors import NotYet, Problem, UsageError
@@ -31,9 +32,14 @@ DEEP_EVERY_S = 52.0  # the time of a terminal, with which fish compares, lags be
 def hook_pass(state: str, config: str) -> int:
     """Ensure all services of *config*, whose files are in *state*; return the exit status.
 
-    Nothing is printed.  What the prompt has to tell is left in NAME.fail and config.toml.fail.
+    Nothing is printed.  What the prompt has to tell is left in NAME.fail and config.toml.fail, and
+    where these cannot be written, outside the state directory.
     """
     detach()
+    if trouble := state_trouble(state):
+        complain(state, trouble)  # what runs may still run well
+    else:
+        withdraw_complaint(state)
     refuse_anothers(state)
     looked_at = _as_of(config)
     try:
@@ -109,7 +115,7 @@ def _ensure_quietly(
             return problem.exit_code, True
         if not any(map(read_failure, files)):
             # What kept it from even looking is written down nowhere yet.
-            note_failure(files[0], str(problem), attempt_digest(service))
+            note_failure(files[0], str(problem), "", attempt_digest(service))
         return problem.exit_code, False
     return 0, True
 

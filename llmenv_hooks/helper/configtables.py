@@ -33,6 +33,7 @@ class Checker:
         self.stamp = stamp
 
     def config(self, table: dict[str, Any]) -> Config:
+        """Return what the parsed config *table* says."""
         for key in table:
             if key not in ("server_host", "services"):
                 self.wrong("", key, "unknown key; want server_host or [services.NAME]")
@@ -47,6 +48,7 @@ class Checker:
         return Config(services if tables else [Service(stamp=self.stamp)], server_host, self.path)
 
     def service(self, name: str, values: dict[str, Any]) -> Service:
+        """Return the service of the table [services.*name*], whose keys are *values*."""
         if not valid_name(name):
             self.wrong(f"services.{name}", "", "a service's name is letters, digits, - and _")
         where = f"services.{name}"
@@ -125,6 +127,7 @@ class Checker:
         return Service(name, url=url, headers=headers, bridge=False, stamp=self.stamp)
 
     def distinct(self, services: list[Service]) -> None:
+        """See that no two *services* share an address or a variable."""
         for index, service in enumerate(services):
             for other in services[:index]:
                 where = f"services.{service.name}"
@@ -138,6 +141,7 @@ class Checker:
                 )
 
     def wrong(self, table: str, key: str, why: str) -> NoReturn:
+        """Raise UsageError: *key* of [*table*] is wrong, and *why*; with its line."""
         line = self.line(table, key)
         place = f"{self.path}:{line}" if line else self.path
         what = ".".join(part for part in (table, key) if part)

@@ -17,6 +17,7 @@ FLOOD_S = 10.0
 
 
 def log_is_long(files: Files) -> bool:
+    """True when NAME.log has to be cut."""
     try:
         return os.lstat(files.log).st_size > LOG_BYTES
     except OSError:

@@ -264,6 +264,6 @@ def _end_hung(attempt: Attempt, sight: Sight) -> None:
     if sight.pid is None:
         return  # what a dead leader left behind is no failure of the service
     bind, age = attempt.service.bind, sight.age
-    problem = attempt.failed(f"it did not listen on {bind} for {age:.0f} s and was ended")
+    problem = attempt.failed(f"it did not listen on {bind}", f" for {age:.0f} s and was ended")
     if attempt.hook:
         raise problem
