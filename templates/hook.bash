@@ -42,6 +42,8 @@ if [[ $- == *i* && -z ${LLMENV_DISABLE-} ]]; then
     # All of the look: also after a command that failed, and for a daemon that holds only its log, or
     # has this host's own files. The status, $1, is for what comes next.
     __llmenv_hook() {
+        # A restricted bash has an error for each program that has a path, and for `2>/dev/null`.
+        [[ $- != *r* ]] || \builtin return "${1-0}"
         [[ $(({{ since(interval) | safe }})) -eq 0 &&
             {{ services[0].life }} -nt {{ config }}
 {%- for service in services %} &&
@@ -59,6 +61,8 @@ if [[ $- == *i* && -z ${LLMENV_DISABLE-} ]]; then
 {% else %}
     # All of the look. The status, $1, is for what comes next.
     __llmenv_hook() {
+        # A restricted bash has an error for each program that has a path, and for `2>/dev/null`.
+        [[ $- != *r* ]] || \builtin return "${1-0}"
         {
             [[ $(({{ since(interval) | safe }})) -eq 0 && {{ services[0].life }} -nt {{ config }} ]]
 {%- for service in services %} &&
@@ -133,8 +137,10 @@ if [[ $- == *i* && -z ${LLMENV_DISABLE-} ]]; then
 
     __llmenv_asked=-{{ interval }} __llmenv_told=''
 
-    # Last, as a line or an element of its own, so that what others have there stays as it is.
-    # `&& :` hands its status on to the next line, and keeps it from `set -e` and an ERR trap.
+    # Last, as a line of its own, so that what others have there stays as it is. `&& :` hands its
+    # status on to the next line, and keeps it from `set -e` and an ERR trap. In an array it is the
+    # last line of element 0: that one alone is what VS Code and starship take to where their DEBUG
+    # traps do not see it, and what they leave behind they report as the user's.
     __llmenv_install() {
         \builtin local __llmenv_registered __llmenv_flags __llmenv_newline=$'\n'
         \builtin local __llmenv_index __llmenv_entry __llmenv_head __llmenv_tail
@@ -144,12 +150,11 @@ if [[ $- == *i* && -z ${LLMENV_DISABLE-} ]]; then
             __llmenv_flags="$(\builtin declare -p PROMPT_COMMAND 2>/dev/null)" || \builtin :
             __llmenv_flags="${__llmenv_flags#declare -}"
             __llmenv_flags="${__llmenv_flags%%[ =]*}"
-            # This bash runs element 0 only, which is what the array's name means.
-            __llmenv_flags="${__llmenv_flags//a/}"
         fi
-        # starship keeps the PROMPT_COMMAND that it found in a variable of its own.
+        # Both keep the PROMPT_COMMAND that they found in a variable of their own.
         \builtin printf -v __llmenv_registered ' %s ' \
-            "${PROMPT_COMMAND[@]-}" "${precmd_functions[@]-}" "${STARSHIP_PROMPT_COMMAND-}"
+            "${PROMPT_COMMAND[@]-}" "${precmd_functions[@]-}" \
+            "${STARSHIP_PROMPT_COMMAND-}" "${__vsc_original_prompt_command-}"
         if [[ ${__llmenv_registered} == *[[:space:]\;]__llmenv_hook[[:space:]\;]* ]]; then
             # Read again, and maybe with other services: each place where it was has the new text.
             for __llmenv_index in "${!PROMPT_COMMAND[@]}"; do
@@ -170,8 +175,13 @@ if [[ $- == *i* && -z ${LLMENV_DISABLE-} ]]; then
             precmd_functions+=(__llmenv_hook)
         elif [[ ${__llmenv_flags} == *r* ]]; then
             \builtin printf 'llmenv: no hook in this shell: PROMPT_COMMAND is readonly\n' >&2
-        elif [[ ${__llmenv_flags} == *a* ]]; then
-            PROMPT_COMMAND+=("${__llmenv_prompt}")
+        elif [[ ${PROMPT_COMMAND-} == __vsc_prompt_cmd ]]; then
+            # shellcheck disable=SC2034
+            __vsc_original_prompt_command="${__llmenv_prompt}"
+            # shellcheck disable=SC2178
+            PROMPT_COMMAND=__vsc_prompt_cmd_original
+        elif [[ ${PROMPT_COMMAND-} == __vsc_prompt_cmd_original ]]; then
+            __vsc_original_prompt_command+="${__llmenv_newline}${__llmenv_prompt}"
         else
             # shellcheck disable=SC2128,SC2178
             PROMPT_COMMAND="${PROMPT_COMMAND:+${PROMPT_COMMAND}${__llmenv_newline}}${__llmenv_prompt}"
