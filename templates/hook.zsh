@@ -32,6 +32,8 @@ if [[ -o interactive && -z ${LLMENV_DISABLE-} ]]; then
     # All of the look: also for a daemon that holds only its log, or has this host's own files. To
     # zsh, unlike bash and fish, nothing is newer than a config that is not there.
     __llmenv_look() {
+        # A restricted zsh has an error for each program that has a path, and for `>/dev/null`.
+        [[ ! -o restricted ]] || builtin return 0
         [[ {{ recent(interval) | safe }} &&
             ({{ services[0].life }} -nt {{ config }} || ! -e {{ config }})
 {%- for service in services %} &&
@@ -49,6 +51,8 @@ if [[ -o interactive && -z ${LLMENV_DISABLE-} ]]; then
     # At each prompt: builtins alone while all is well. zsh itself keeps $?, $pipestatus and $_ around
     # them. To zsh, unlike bash and fish, nothing is newer than a config that is not there.
     __llmenv_hook() {
+        # A restricted zsh has an error for each program that has a path, and for `>/dev/null`.
+        [[ ! -o restricted ]] || builtin return 0
         {
             [[ {{ recent(interval) | safe }} &&
                 ({{ services[0].life }} -nt {{ config }} || ! -e {{ config }}) ]]
@@ -72,7 +76,11 @@ if [[ -o interactive && -z ${LLMENV_DISABLE-} ]]; then
     __llmenv_wake() {
         [[ -z ${LLMENV_DISABLE-} ]] || builtin return 0
         builtin local __llmenv_file __llmenv_message="" __llmenv_ignored
-        builtin local __llmenv_python="" __llmenv_helper=""
+        builtin local __llmenv_python="" __llmenv_helper="" __llmenv_unsaid=""
+        # An instant prompt, as powerlevel10k has it, is on the screen until the first real one, and
+        # complains of what is printed until then. So it is the second that tells.
+        builtin local __llmenv_first=$__llmenv_new
+        __llmenv_new=""
         # An interpreter and the file that it runs may go while this shell is open.
         for __llmenv_file in{% for file in pythons %} {{ file }}{% endfor %}; do
             [[ -n $__llmenv_python || ! -x $__llmenv_file ]] || __llmenv_python=$__llmenv_file
@@ -104,6 +112,7 @@ if [[ -o interactive && -z ${LLMENV_DISABLE-} ]]; then
             $__llmenv_python -I -S -c $__llmenv_run $__llmenv_helper --hook {{ state }} {{ config }} \
                 </dev/null >/dev/null 2>&1 &
         )"
+        [[ -z $__llmenv_unsaid ]] || __llmenv_asked=$((__llmenv_asked - {{ interval }}))
     }
 
     # How Python runs the helper. Nobody sees that process, so what goes wrong in it is written down.
@@ -112,11 +121,16 @@ if [[ -o interactive && -z ${LLMENV_DISABLE-} ]]; then
     # Print a message, if this shell has not said it before.
     __llmenv_tell() {
         if [[ -n $1 ]] && (( ! ${__llmenv_told[(Ie)$1]} )); then
+            if [[ -n $__llmenv_first ]]; then
+                __llmenv_unsaid=yes
+                builtin return 0
+            fi
             __llmenv_told+=("$1")
             builtin print -r -u 2 -- "llmenv: $1"
         fi
     }
 
+    [[ -n ${__llmenv_asked-} ]] || builtin typeset -g __llmenv_new=yes
     builtin typeset -gF __llmenv_asked=-{{ interval }}
     builtin typeset -ga __llmenv_told precmd_functions
     __llmenv_told=()
