@@ -1,18 +1,21 @@
-"""A restricted shell, `bash -r` or `zsh -r`: it can start no helper, and is told no error of ours."""
+"""A restricted shell, `bash -r` or `zsh -r`: it starts no helper, and no error of ours is shown."""
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import pytest
-from daemons import World
 from shells import AT_ONCE, Shell, shows
+
+if TYPE_CHECKING:
+    from daemons import World
 
 
 @pytest.mark.parametrize("name", ["bash", "zsh"])
 @pytest.mark.parametrize("how", ["option", "rc"])
 def test_a_restricted_shell_has_the_urls_and_no_error(world: World, name: str, how: str) -> None:
-    arguments, after = ((), {"bash": "set -r", "zsh": "setopt restricted"}[name])
-    if how == "option":
-        arguments, after = (("-r",), "")
+    arguments = ("-r",) if how == "option" else ()
+    after = {"bash": "set -r", "zsh": "setopt restricted"}[name] if how == "rc" else ""
     with Shell(name, world, after=after, arguments=arguments) as shell:
         assert shell.startup.strip() == ""
         for line in ("", AT_ONCE[name], ""):
