@@ -32,7 +32,7 @@ from bench_shells import (
 from daemons import processes_with, wait_until
 from packed import ENSURE
 
-from llmenv_hooks import render
+from llmenv_hooks import hookvalues
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -196,7 +196,7 @@ def commands(places: dict[int, Place], rounds: int = 40) -> list[Row]:
     """Measure our programs while all services run, beside Python that does nothing."""
     one, *more = places.values()
     alone = [PYTHON, "-I", "-S", str(ENSURE)]
-    hooked = [PYTHON, "-I", "-S", "-c", render.run(), str(ENSURE), "--hook"]
+    hooked = [PYTHON, "-I", "-S", "-c", hookvalues.run(), str(ENSURE), "--hook"]
     hooked += [str(one.state / "llmenv"), str(one.config)]
     argvs = {
         "python -c pass": [PYTHON, "-c", "pass"],

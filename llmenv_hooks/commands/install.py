@@ -229,12 +229,14 @@ def _taken_out(path: str, line: bytes) -> bool:
 
 
 def _delete_static(static: str) -> Iterator[str]:
-    """Delete the file *static*, and those of other hosts with this home; yield each that was there.
+    """Delete the file *static*, those of other hosts with this home, and those for open shells.
+
+    Yield each that was there.
 
     Raises:
         Problem: one cannot be deleted.
     """
-    for file in [static, *glob.glob(glob.escape(static) + "@*")]:
+    for file in [static, *glob.glob(glob.escape(static) + "[@-]*")]:
         try:
             os.unlink(file)
         except FileNotFoundError:

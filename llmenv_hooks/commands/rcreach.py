@@ -14,10 +14,11 @@ import signal
 import tempfile
 import time
 
-from llmenv_hooks import places, render
+from llmenv_hooks import places
 from llmenv_hooks.helper.configfiles import load_config
 from llmenv_hooks.helper.errors import Problem, printable
 from llmenv_hooks.helper.programs import which
+from llmenv_hooks.hookvalues import exports
 
 DEADLINE_S = 10.0
 _LOGIN_FILES = (".bash_profile", ".bash_login", ".profile")
@@ -29,7 +30,7 @@ def unreached(shell: str) -> list[str]:
     Nothing is said where the hook has nothing to export, or where there is no such shell.
     """
     try:
-        exported = render.exports(load_config())
+        exported = exports(load_config())
     except Problem:
         return []
     program = which(shell)

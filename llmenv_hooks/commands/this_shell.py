@@ -6,10 +6,10 @@ import os
 import re
 from typing import TYPE_CHECKING
 
-from llmenv_hooks import render
 from llmenv_hooks.commands.findings import Finding
 from llmenv_hooks.commands.install import current_shell
 from llmenv_hooks.helper.errors import UsageError
+from llmenv_hooks.hookvalues import exports
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -30,7 +30,7 @@ def this_shell(config: Config) -> Iterator[Finding]:
         well = False
         yield finding
     if well:
-        there = [name for name, _ in render.exports(config) if name in os.environ]
+        there = [name for name, _ in exports(config) if name in os.environ]
         found = f"{', '.join(there)}, as in the config" if there else "the hook has set nothing yet"
         yield Finding(CHECK, "ok", found)
 
@@ -43,7 +43,7 @@ def _switched_off() -> Iterator[Finding]:
 
 def _variables(config: Config) -> Iterator[Finding]:
     """Compare the variables with what the hook would set."""
-    wanted = dict(render.exports(config))
+    wanted = dict(exports(config))
     here = {name: url for name, url in os.environ.items() if _URL.fullmatch(name)}
     if not here:
         return

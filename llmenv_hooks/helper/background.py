@@ -8,6 +8,7 @@ import time
 from llmenv_hooks.helper.complaints import complain, state_trouble, withdraw_complaint
 from llmenv_hooks.helper.configfiles import load_config
 from llmenv_hooks.helper.directories import make_directory, refuse_anothers
+from llmenv_hooks.helper.editions import OpenShell, as_of, keep_edition
 from llmenv_hooks.helper.errors import NotYet, Problem, UsageError
 from llmenv_hooks.helper.failures import attempt_digest, note_failure, read_failure, write_failure
 from llmenv_hooks.helper.files import close_quietly, modified, remove_file, set_mtime
@@ -30,11 +31,12 @@ CONFIG_FAIL = "config.toml.fail"
 DEEP_EVERY_S = 52.0  # the time of a terminal, with which fish compares, lags behind by up to 8 s
 
 
-def hook_pass(state: str, config: str) -> int:
+def hook_pass(state: str, config: str, *shell: str) -> int:
     """Ensure all services of *config*, whose files are in *state*; return the exit status.
 
-    Nothing is printed.  What the prompt has to tell is left in NAME.fail and config.toml.fail, and
-    where these cannot be written, outside the state directory.
+    *shell* is what `OpenShell` takes; older hooks do not say it.  Nothing is printed.  What the
+    prompt has to tell is left in NAME.fail, config.toml.fail and hook.fail, and where these cannot
+    be written, outside the state directory.
     """
     detach()
     if trouble := state_trouble(state):
@@ -42,7 +44,7 @@ def hook_pass(state: str, config: str) -> int:
     else:
         withdraw_complaint(state)
     refuse_anothers(state)
-    looked_at = _as_of(config)
+    looked_at = as_of(config)
     try:
         known = load_config(config, state)
     except UsageError as error:
@@ -52,6 +54,8 @@ def hook_pass(state: str, config: str) -> int:
     remove_file(os.path.join(state, CONFIG_FAIL))
     names = ", ".join(service.name for service in known.kept_alive) or "no service"
     trace(state, f"{config}: keeps {names}")
+    if shell:  # before the services are marked as looked at, so that the next prompt looks
+        keep_edition(state, config, OpenShell(*shell), looked_at)
     wanted = [service.name for service in known.kept_alive]
     # An older shell may still ask for the others.
     mark_looked([files for files in recorded(state) if files.service not in wanted], looked_at)
@@ -66,16 +70,6 @@ def mark_looked(files: Iterable[Files], looked_at: int) -> None:
     """
     for one in files:
         set_mtime(one.life, looked_at)
-
-
-def _as_of(config: str) -> int:
-    """Return the time, in ns, as of which this run knows *config*.
-
-    It lies before the file is read, so that no later change goes unseen, but after the file's own
-    time, which a wrong clock may have put into the future.  A file's clock lags a little.
-    """
-    lag = 10_000_000
-    return max(time.time_ns() - lag, (modified(config) or 0) + 1)
 
 
 def _complain(error: UsageError, state: str, config: str, looked_at: int) -> None:
