@@ -13,6 +13,7 @@ from llmenv_hooks.helper.errors import UsageError, printable
 from llmenv_hooks.helper.places import hostname, instances, state_dir
 from llmenv_hooks.helper.processes import has_proc
 from llmenv_hooks.helper.services import FIRST_URL, GUARDED, Service, variable
+from llmenv_hooks.helper.trace import HELPER_LOG
 from llmenv_hooks.helper.version import __version__
 
 TYPE_CHECKING = False
@@ -218,6 +219,7 @@ def _values(
         "run": run(),
         "state": state,
         "config": config.path,
+        "trace": os.path.join(state, HELPER_LOG),
         "notes": [*notes, *complaint_paths(state)],
         "gone": f"{printable(helpers[0])}, or each Python to run it with ({each}), is"
         " gone, or not yours to run; reinstall llmenv-hooks or remove its line from your rc file",

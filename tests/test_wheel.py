@@ -71,7 +71,7 @@ def test_init_from_a_wheel_says_what_the_example_server_needs(
         )
         assert done.returncode == wanted, done
         if wanted:
-            assert f"{python} -m pip install 'llmenv-hooks[memory]'" in done.stderr
+            assert f"{python} -m pip install 'mcp>=2.3'" in done.stderr
     (service,) = load_config(str(tmp_path / ".config/llmenv/config.toml")).services
     assert service.command == [str(python), str(site / "llmenv_hooks/examples/memory_server.py")]
 

@@ -75,8 +75,10 @@ def _state(service: Service) -> Iterator[Finding]:
     found += f": {seen.detail}" if seen.detail else ""
     start = f"llmenv start {service.name}"
     down = "fail" if service.autostart else "ok"
+    roots = "stop that process, or give the service another bind"
+    look = roots if seen.detail.startswith("root's") else f"llmenv logs {service.name}"
     verdict, todo = {
-        "running": ("warn", f"llmenv logs {service.name}") if seen.detail else ("ok", ""),
+        "running": ("warn", look) if seen.detail else ("ok", ""),
         "broken": ("fail", f"llmenv restart {service.name}"),
         "starting": ("warn", f"wait, or look: llmenv logs {service.name}"),
         "stopped": ("warn", start),

@@ -75,8 +75,8 @@ def _carry_out(planned: SetupPlan) -> None:
         except Problem as problem:
             print(f"llmenv: {problem}", file=sys.stderr)
             failed = True
-    for shell in planned.shells:
-        install(shell)
+    if planned.shells:
+        install(planned.shells)
     for service in config.services:
         if service in config.kept_alive or not config.here or service.url:
             failed |= not _says_hello(service.name, service.start_timeout)

@@ -19,6 +19,7 @@ from llmenv_hooks.helper.protocol import ensure, patience
 from llmenv_hooks.helper.realms import our_files
 from llmenv_hooks.helper.records import recorded
 from llmenv_hooks.helper.services import Service
+from llmenv_hooks.helper.trace import trace
 from llmenv_hooks.helper.workers import at_once, worst_status
 
 TYPE_CHECKING = False
@@ -45,9 +46,12 @@ def hook_pass(state: str, config: str) -> int:
     try:
         known = load_config(config, state)
     except UsageError as error:
+        trace(state, f"config: {error}")
         _complain(error, state, config, looked_at)
         return error.exit_code
     remove_file(os.path.join(state, CONFIG_FAIL))
+    names = ", ".join(service.name for service in known.kept_alive) or "no service"
+    trace(state, f"{config}: keeps {names}")
     wanted = [service.name for service in known.kept_alive]
     # An older shell may still ask for the others.
     mark_looked([files for files in recorded(state) if files.service not in wanted], looked_at)
@@ -107,16 +111,19 @@ def _ensure_quietly(
 ) -> tuple[int, bool]:
     """Ensure *service*; return the exit status, and whether the prompt has nothing new to tell."""
     try:
-        ensure(service, state, timeout=patience(service), hook=True, deep=deep)
+        done = ensure(service, state, timeout=patience(service), hook=True, deep=deep)
     except NotYet as problem:
+        trace(state, f"{service.name}: not yet: {problem}")
         return problem.exit_code, True
     except Problem as problem:
+        trace(state, str(problem))
         if any(map(is_stopped, files)):
             return problem.exit_code, True
         if not any(map(read_failure, files)):
             # What kept it from even looking is written down nowhere yet.
             note_failure(files[0], str(problem), "", attempt_digest(service))
         return problem.exit_code, False
+    trace(state, f"{service.name}: {done.outcome}, pid {done.pid or '-'}")
     return 0, True
 
 

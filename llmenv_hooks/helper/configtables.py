@@ -56,8 +56,7 @@ class Checker:
             return self.elsewhere(name, where, values)
         for key in values:
             if key not in self.SERVICE_KEYS:
-                known = ", ".join([*self.SERVICE_KEYS, "url"])
-                self.wrong(where, key, f"unknown key; want one of {known}")
+                self.wrong(where, key, f"unknown key; {self.meant(key)}")
         command = values.get("command", [])
         if not (_strings(command) and command[0]):
             self.wrong(where, "command", 'want a list of strings, e.g. ["icm", "serve"]')
@@ -96,6 +95,14 @@ class Checker:
             )
         except UsageError as error:
             self.wrong(where, "bind", str(error))
+
+    def meant(self, key: str) -> str:
+        """Return which key of a service may be meant by *key*, or all."""
+        import difflib
+
+        near = difflib.get_close_matches(key, self.SERVICE_KEYS, 1)
+        known = ", ".join(self.SERVICE_KEYS)
+        return f"did you mean {near[0]}?" if near else f"want one of {known}"
 
     def bridge(self, where: str, values: dict[str, Any]) -> tuple[bool | str, list[str]]:
         """Return how a service is bridged, and which web origins its bridge lets in."""

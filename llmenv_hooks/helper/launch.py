@@ -13,10 +13,10 @@ from llmenv_hooks.helper.attempts import Again, Attempt
 from llmenv_hooks.helper.bridges import command_line
 from llmenv_hooks.helper.environment import daemon_environment
 from llmenv_hooks.helper.errors import EnsureOutcome, NotYet, Problem, Result, printable
-from llmenv_hooks.helper.files import close_quietly, open_ours, still_at
+from llmenv_hooks.helper.files import close_quietly, open_ours, still_at, write_all
 from llmenv_hooks.helper.identity import RECORD_BYTES, identity_of
 from llmenv_hooks.helper.locks import life_is_held, take_lifetime_lock
-from llmenv_hooks.helper.logfile import cut_log, log_tail
+from llmenv_hooks.helper.logfile import STARTING, cut_log, dated_line, log_tail, note_in_log
 from llmenv_hooks.helper.marks import MARK, new_mark
 from llmenv_hooks.helper.owners import may_serve_for
 from llmenv_hooks.helper.places import Files, cannot_use, default_pid_path
@@ -79,6 +79,7 @@ def _spawn_under_locks(
         opened.append(proof)
         log = open_ours(files.log, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
         opened.append(log)
+        write_all(log, dated_line(f"{STARTING}{service.name}: {attempt.why}"))
         offset = os.fstat(log).st_size
         # Blank, and of full length: the child's own record then needs no new block.
         os.pwrite(life, b" " * (RECORD_BYTES - 1) + b"\n", 0)
@@ -118,16 +119,18 @@ def _await_port(attempt: Attempt, child: subprocess.Popen[bytes], offset: int) -
         if probe(service.host, service.port) and _is_ours(attempt, child.pid):
             break
         if is_stopped(files):
-            end_tree(service, files)
+            end_tree(service, files, "stopped while it was starting")
             raise attempt.was_stopped()
         if time.monotonic() - began >= service.start_timeout:
-            end_tree(service, files)
-            limit = f"{service.start_timeout:.0f} s"
-            attempt.fail(f"it did not listen on {service.bind} within {limit}, and was ended")
+            limit = f"it did not listen on {service.bind} within {service.start_timeout:.0f} s"
+            end_tree(service, files, limit)
+            ended = f"{limit} (start_timeout in the config), and was ended"
+            attempt.fail(ended, _said(attempt, offset))
         attempt.wait(f"pid {child.pid} is still starting")
     warning = open_to_others(service)
     attempt.note = f"{service.name}: {warning}" if warning else attempt.note
     result = attempt.finish(EnsureOutcome.SPAWNED, child.pid)
+    note_in_log(files, f"{service.name} is up on {service.bind}, pid {result.pid or child.pid}")
     if attempt.child_is_gone():
         gone = "started afresh, and its stdio server is gone again at once"
         attempt.fail(gone, _said(attempt, offset))

@@ -25,7 +25,7 @@ STATE_FILES = (
     ("config.toml.fail", "what is wrong with the config, while it is"),
     ("setup.json", "what `llmenv setup` has made, for `--undo`"),
     ("backup/", "files of yours as they were before there was anything of ours in them"),
-    ("helper.log", "the traceback of a bug in a background run"),
+    ("helper.log", "the traceback of a bug in a background run; with LLMENV_DEBUG, what each does"),
     ("README", "this table"),
 )
 README = "README"

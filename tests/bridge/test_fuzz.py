@@ -95,7 +95,8 @@ def http_requests(draw: Any) -> bytes:
     elif method == "POST":
         lines.append(f"Content-Length: {len(body) + draw(some.sampled_from([0, 0, 0, 3]))}")
     lines += [f"{name}: {value}" for name, value in more.items()]
-    return "\r\n".join([*lines, "", ""]).encode() + body
+    head = "\r\n".join([*lines, "", ""]).encode()
+    return bytes(head + body)
 
 
 def in_pieces(whole: bytes, cuts: list[float]) -> list[bytes]:

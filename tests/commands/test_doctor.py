@@ -62,7 +62,8 @@ def test_all_is_well(world: World) -> None:
     assert verdicts(found) == {}
     assert list(found) == [
         *("package", "state directory", "hook", "interpreter", "config", "server_host"),
-        *("command", "address", "state", "pidfile", "identity", "lock", "round trip"),
+        "this shell",
+        *("command", "address", "state", "pidfile", "identity", "lock", "round trip", "agents"),
     ]
     pid = world.check()
     assert found["interpreter"]["found"] == f"bash: {sys.executable}"

@@ -91,7 +91,7 @@ def fill(home: Path) -> None:
     """Put files of a user's into *home*, in the ways in which editors leave them."""
     files = {
         ".bashrc": "export A=1",
-        ".profile": "",
+        ".profile": "[ -r ~/.bashrc ] && . ~/.bashrc\n",
         ".claude.json": CLAUDE,
         ".codex/config.toml": CODEX,
         ".gemini/settings.json": "",
