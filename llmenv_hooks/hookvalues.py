@@ -7,6 +7,7 @@ import zlib
 
 from llmenv_hooks import onefile
 from llmenv_hooks.helper.background import CONFIG_FAIL
+from llmenv_hooks.helper.complaints import complaint_paths
 from llmenv_hooks.helper.configfiles import load_config
 from llmenv_hooks.helper.configs import Config
 from llmenv_hooks.helper.editions import HOOK_FAIL, as_of, config_content, edition, make_edition
@@ -14,6 +15,7 @@ from llmenv_hooks.helper.errors import Problem, printable
 from llmenv_hooks.helper.places import config_path, hostname, instances
 from llmenv_hooks.helper.processes import has_proc
 from llmenv_hooks.helper.services import FIRST_URL, GUARDED, Service, variable
+from llmenv_hooks.helper.trace import HELPER_LOG
 
 # What a shell with a proof of life asks the helper for at most; without /proc it must ask more.
 INTERVAL_S = 60
@@ -102,7 +104,8 @@ class HookValues:
             "alive": f"{first}.alive" if kept else here,
             "life": f"{first}.life" if kept else here,
             "newer": self.newer,
-            "notes": notes,
+            "trace": os.path.join(self.state, HELPER_LOG),
+            "notes": [*notes, *complaint_paths(self.state)],
             "gone": f"{printable(self.helpers[0])}, or each Python to run it with ({each}),"
             " is gone, or not yours to run; reinstall llmenv-hooks or remove its line from your"
             " rc file",

@@ -138,7 +138,7 @@ if [[ $- == *i* && -z ${LLMENV_DISABLE-} ]]; then
                 __llmenv_tell {{ gone }}
             else
                 for __llmenv_file in{% for file in notes %} {{ file }}{% endfor %}; do
-                    if [[ -f ${__llmenv_file} && -r ${__llmenv_file} ]]; then
+                    if [[ -f ${__llmenv_file} && -r ${__llmenv_file} && -O ${__llmenv_file} ]]; then
                         IFS='' \builtin read -r __llmenv_message <"${__llmenv_file}" || \builtin :
                         __llmenv_tell "${__llmenv_message//[[:cntrl:]]/?}"
                     fi
@@ -147,6 +147,8 @@ if [[ $- == *i* && -z ${LLMENV_DISABLE-} ]]; then
                 # One in two seconds. Without SECONDS there is no telling how long ago the last was.
                 if [[ -z ${SECONDS-} || $(({{ since("2") | safe }})) -ne 0 ]]; then
                     __llmenv_asked=${SECONDS:-0}
+                    [[ -z ${LLMENV_DEBUG-} ]] ||
+                        __llmenv_say+="llmenv: asks ${__llmenv_helper}, which tells "{{ trace }}$'\n'
                     # In a substitution it is no job of this shell, and `$!` stays as it was. The
                     # trap is for the moment until it has left this terminal.
                     # shellcheck disable=SC2034

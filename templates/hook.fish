@@ -111,7 +111,7 @@ if status is-interactive; and test -z "$LLMENV_DISABLE"
         for __llmenv_file in{% for file in notes %} {{ file }}{% endfor %}
 
             # Looked at first: fish has its say about a redirection that fails.
-            if builtin test -f $__llmenv_file -a -r $__llmenv_file
+            if builtin test -f $__llmenv_file -a -r $__llmenv_file -a -O $__llmenv_file
                 builtin read -d \n __llmenv_message <$__llmenv_file
                 __llmenv_tell (builtin string replace -ra '[[:cntrl:]]' '?' -- "$__llmenv_message")
             end
@@ -123,6 +123,8 @@ if status is-interactive; and test -z "$LLMENV_DISABLE"
         and return 0
         set -g __llmenv_next (builtin math $__llmenv_now + 2)
         set -g __llmenv_due (builtin math $__llmenv_now + {{ interval }})
+        test -z "$LLMENV_DEBUG"
+        or builtin printf 'llmenv: asks %s, which tells %s\n' $__llmenv_helper {{ trace }} >&2
         # Started by sh it is no job of this shell, and $last_pid stays as it was. The trap is for
         # the moment until it has left this terminal.
         /bin/sh -c 'trap "" HUP INT; "$0" "$@" </dev/null >/dev/null 2>&1 &' \

@@ -125,7 +125,7 @@ if [[ -o interactive && -z ${LLMENV_DISABLE-} ]]; then
             builtin return 0
         fi
         for __llmenv_file in{% for file in notes %} {{ file }}{% endfor %}; do
-            if [[ -f $__llmenv_file && -r $__llmenv_file ]]; then
+            if [[ -f $__llmenv_file && -r $__llmenv_file && -O $__llmenv_file ]]; then
                 __llmenv_message="$(<$__llmenv_file)"
                 __llmenv_tell "${${__llmenv_message%%$'\n'*}//[[:cntrl:]]/?}"
             fi
@@ -136,6 +136,8 @@ if [[ -o interactive && -z ${LLMENV_DISABLE-} ]]; then
             builtin return 0
         fi
         __llmenv_asked=${SECONDS:-0}
+        [[ -z ${LLMENV_DEBUG-} ]] ||
+            builtin print -r -u 2 -- "llmenv: asks $__llmenv_helper, which tells "{{ trace }}
         # In a substitution it is no job of this shell, and $! stays as it was. The trap, which with
         # posix_traps reaches it, is for the moment until it has left this terminal.
         __llmenv_ignored="$(

@@ -25,7 +25,7 @@ def failed(kind, error, trace):
         os.umask(0o077)
         os.makedirs(state, exist_ok=True)
         write(log, "".join(lines))
-        last = lines.pop().strip()[:400]
+        last = lines.pop().strip().splitlines().pop()[:400]
         told = f"the helper failed: {last}; open a new terminal, and report {log}"
         write(note, "".join(c if c.isprintable() else " " for c in told))
 

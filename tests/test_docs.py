@@ -6,7 +6,10 @@ import re
 import shutil
 from pathlib import Path
 
+import generate
 from bench_report import PAGES, publish
+
+from llmenv_hooks.helper.statefiles import STATE_FILES
 
 ROOT = Path(__file__).parent.parent
 
@@ -28,6 +31,13 @@ def test_every_link_and_path_in_the_documents_leads_somewhere() -> None:
         missing = [link for link in links if not (page.parent / link).exists()]
         missing += [path for path in paths if not (ROOT / path).exists()]
         assert missing == [], page
+
+
+def test_the_tables_in_the_documents_are_those_of_the_code() -> None:
+    for page in generate.pages():
+        assert page.read_text() == generate.generated(page.read_text()), f"{page}: make docs"
+    architecture = (ROOT / "docs" / "architecture.md").read_text()
+    assert all(f"`{name}`" in architecture for name, _ in STATE_FILES)
 
 
 def test_the_figures_in_the_documents_are_those_of_the_last_benchmark(tmp_path: Path) -> None:

@@ -24,8 +24,8 @@ from llmenv_hooks.bridge.messages import (
 )
 
 if TYPE_CHECKING:
-    from llmenv_hooks.bridge.servers import Call, Server
-    from llmenv_hooks.bridge.sessions import Session
+    from llmenv_hooks.bridge.servers import Server
+    from llmenv_hooks.bridge.sessions import Call, Session
 
 UNDECIDED_S = 5.0  # how long it may be open whose call it is
 ASKABLE = {

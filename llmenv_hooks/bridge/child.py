@@ -29,9 +29,11 @@ if TYPE_CHECKING:
 
 FAILING = 3  # as many useless lives in a row
 FIRST_PAUSE_S = 0.25  # before the second process in a row that follows a useless one
-LONGEST_RESTART_PAUSE_S = 30.0
+MOST_PAUSE_S = 30.0
 USEFUL_AFTER_S = 10.0  # ready for as long, a life was of use, whatever it did
-GRACE_S = 1.5  # after the end of stdin, and again after SIGTERM
+# After the end of stdin, after SIGTERM, and after SIGKILL; with LAST_CALLS_S of the program that is
+# less than the 6 s after which the helper loses patience with us.
+GRACE_S = 1.0
 
 NEXT = {
     ("starting", "ready"): "running",
@@ -210,7 +212,7 @@ class Child:
             self._become("died again" if self._useless >= FAILING else "died")
             self._log.say(f"the server died: {reason}")
             pause = FIRST_PAUSE_S * 2.0 ** min(self._useless - 2, 10) if self._useless > 1 else 0
-            self._timer = self._loop.call_later(min(pause, LONGEST_RESTART_PAUSE_S), self._follow)
+            self._timer = self._loop.call_later(min(pause, MOST_PAUSE_S), self._follow)
         self._owner.died(reason)
 
     def _follow(self) -> None:

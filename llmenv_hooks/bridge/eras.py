@@ -19,8 +19,8 @@ from llmenv_hooks.bridge.messages import (
     failure,
     request,
 )
-from llmenv_hooks.bridge.servers import ENVELOPE, SERVER_CODES, Call, Server, ServerOwner
-from llmenv_hooks.bridge.sessions import Session
+from llmenv_hooks.bridge.servers import ENVELOPE, SERVER_CODES, Server, ServerOwner
+from llmenv_hooks.bridge.sessions import Call, Session
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -112,7 +112,7 @@ class Eras:
             self.modern.child.start()
         elif error and error["code"] in SERVER_CODES:
             self._decided(message)
-        elif error or "supportedVersions" not in message["result"]:
+        elif error or not isinstance(message["result"], dict):
             self._has_none = True
             self._decided()
         else:
@@ -126,9 +126,13 @@ class Eras:
         """Do nothing: no agent cancels the probe."""
 
     def _no_answer(self, probe: Call) -> None:
-        if probe is self._probe and self.first.is_up:
+        if probe is not self._probe:
+            return
+        if self.first.is_up:
             self.first.cancel(probe, "no answer")
             self._decided(_fallback())
+        else:
+            asyncio.get_running_loop().call_later(PROBE_S, self._no_answer, probe)
 
     def _decided(self, answer: Message | None = None) -> None:
         """Pass on what waited for this; *answer*: the bridge answers it so."""

@@ -24,15 +24,20 @@ from llmenv_hooks.bridge.messages import (
     request,
     result,
 )
-from llmenv_hooks.bridge.servers import Call, Server
-from llmenv_hooks.bridge.sessions import LEVELS, VERSION_KEY, Outlet, Session
+from llmenv_hooks.bridge.sessions import (
+    LEVELS,
+    SUBSCRIPTION_KEY,
+    VERSION_KEY,
+    Call,
+    Outlet,
+    Session,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
     from llmenv_hooks.bridge.logs import Log
-
-SUBSCRIPTION_KEY = "io.modelcontextprotocol/subscriptionId"
+    from llmenv_hooks.bridge.servers import Server
 
 
 def is_modern(message: Message) -> bool:

@@ -20,7 +20,6 @@ UNSUPPORTED_VERSION = -32022
 SERVER_DIED = -31001
 SERVER_DOWN = -31002
 SERVER_BUSY = -31003
-MOST_UNREAD_BYTES = 8 << 20  # of what one agent has not read yet
 
 
 class NotAMessage(Exception):
@@ -71,6 +70,12 @@ def _check_form(message: Message) -> None:
             raise NotAMessage(INVALID_PARAMS, "params is not an object")
     elif ("result" in message) == ("error" in message):
         raise NotAMessage(INVALID_REQUEST, "neither a request nor a response")
+    elif "error" in message and not _is_error(message["error"]):
+        raise NotAMessage(INVALID_REQUEST, "an error is an object with a code")
+
+
+def _is_error(value: object) -> bool:
+    return isinstance(value, dict) and isinstance(value.get("code"), int)
 
 
 def is_id(value: object) -> bool:

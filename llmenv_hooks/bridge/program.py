@@ -81,16 +81,25 @@ class Program:
 
     async def _open(self) -> None:
         """Open the doors; the socket first, so that who finds the port finds that, too."""
-        await self._socket_door.open(listen(self._options.socket))
-        if self._options.bind is None:
+        bind = parse_bind(self._options.bind) if self._options.bind else None
+        sock = _bound(*bind) if bind else None  # a port that is taken must cost no one the socket
+        try:
+            await self._socket_door.open(listen(self._options.socket))
+        except OSError as error:
+            why = error.strerror or error
+            raise Problem(f"cannot listen at {self._options.socket}: {why}") from None
+        if not bind or not sock:
             return
-        host, port = parse_bind(self._options.bind)
+        host = bind[0]
         by_user = not _is_open(host) and users_are_known()
         token = None if by_user else self._token()
         guard = Guard(host, self._options.origin, token)
         shop = Shop(self._hub, Schemas(self._hub.eras))
         self._http_door = HttpDoor(shop, guard, self._tally, by_user=by_user)
-        await self._http_door.open(_listen(host, port))
+        try:
+            await self._http_door.open(sock)
+        except OSError as error:  # another was bound at the same time, and has been faster
+            raise Problem(_taken(*bind, error)) from None
 
     def _token(self) -> str:
         if self._options.token_file is None:
@@ -121,13 +130,15 @@ class Program:
         self._note("")
 
     def _note(self, reason: str) -> None:
-        """Keep in --child-note why the server keeps dying."""
+        """Keep in --child-note what the prompt is to tell while the server keeps dying."""
         path = self._options.child_note
         if path is None:
             return
         with suppress(OSError):
             if reason:
-                replace_file(path, f"{reason}\n".encode())
+                name = self._options.name
+                told = f"{name}: its server keeps dying: {reason}; llmenv logs {name}\n"
+                replace_file(path, told.encode())
             else:
                 remove_file(path)
 
@@ -151,6 +162,7 @@ class Program:
             "calls": self._hub.calls,
             "under_way": self._hub.under_way,
             "refused": dict(self._tally.total),
+            "by_token": bool(self._http_door and not self._http_door.by_user),
         }
 
 
@@ -159,8 +171,8 @@ def _is_open(host: str) -> bool:
     return not (host == "::1" or host.startswith("127."))
 
 
-def _listen(host: str, port: int) -> socket.socket:
-    """Return a socket that listens on TCP.
+def _bound(host: str, port: int) -> socket.socket:
+    """Return a socket that will listen on TCP.
 
     Raises:
         Problem: it cannot.
@@ -169,10 +181,13 @@ def _listen(host: str, port: int) -> socket.socket:
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         sock.bind((host, port))
-        sock.listen(1024)
     except OSError as error:
-        raise Problem(f"cannot listen on {host} port {port}: {error.strerror}") from None
+        raise Problem(_taken(host, port, error)) from None
     return sock
+
+
+def _taken(host: str, port: int, error: OSError) -> str:
+    return f"cannot listen on {host} port {port}: {error.strerror}"
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -6,8 +6,7 @@ import time
 from typing import TYPE_CHECKING
 
 from llmenv_hooks.bridge.messages import Message, NotAMessage, params_of, request
-from llmenv_hooks.bridge.servers import Call
-from llmenv_hooks.bridge.sessions import Session
+from llmenv_hooks.bridge.sessions import Call, Session
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -7,7 +7,6 @@ one in which each request stands alone (from 2026-07-28, which `server/discover`
 from __future__ import annotations
 
 import asyncio
-import itertools
 from collections import deque
 from typing import TYPE_CHECKING, Protocol
 
@@ -22,18 +21,16 @@ from llmenv_hooks.bridge.messages import (
     encode,
     failure,
     notification,
-    params_of,
     request,
     result,
 )
 from llmenv_hooks.bridge.pipes import Outgoing
-from llmenv_hooks.bridge.sessions import REVISIONS, VERSION_KEY
+from llmenv_hooks.bridge.sessions import NUMBERS, REVISIONS, VERSION_KEY, Call
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from llmenv_hooks.bridge.logs import Log
-    from llmenv_hooks.bridge.sessions import Outlet, Session
 
 MODERN = "2026-07-28"
 MOST_UNSENT_BYTES = 64 << 20  # for all agents together
@@ -48,51 +45,6 @@ ENVELOPE = {
     "io.modelcontextprotocol/clientInfo": CLIENT,
     "io.modelcontextprotocol/clientCapabilities": {},
 }
-
-NUMBERS = itertools.count(1)  # the server's ids of our requests, and its progress tokens
-
-
-class Call:
-    """A request of an agent, from when it came until it is answered or cancelled.
-
-    Attributes:
-        number: what the server knows it by, also as a progress token.
-        id: what the agent knows it by.
-        token: the agent's progress token, None if it wants no progress.
-        level: the log messages that a request of 2026-07-28 wants, None for none.
-        outgoing: what is written to the server.
-    """
-
-    def __init__(
-        self, session: Session, outlet: Outlet, message: Message, *, modern: bool = False
-    ) -> None:
-        """Take *message*, a request.
-
-        Raises:
-            NotAMessage: it cannot be passed on.
-        """
-        self.number = next(NUMBERS)
-        self.session = session
-        self.outlet = outlet
-        self.id = message["id"]
-        self.method: str = message["method"]
-        self.modern = modern
-        params = params_of(message)
-        meta = params.get("_meta")
-        meta = meta if isinstance(meta, dict) else {}
-        self.token = meta.get("progressToken")
-        self.level = meta.get("io.modelcontextprotocol/logLevel") if modern else None
-        self.wanted_version = params.get("protocolVersion")
-        sent = message | {"id": self.number}
-        if self.token is not None:
-            sent["params"] = params | {"_meta": meta | {"progressToken": self.number}}
-        self.outgoing = Outgoing(encode(sent))
-
-    def answer(self, message: Message) -> None:
-        """Give the agent its answer, whose id is set right."""
-        if self.session.calls.get(self.id) is self:
-            del self.session.calls[self.id]
-        self.outlet.answer(self, message | {"id": self.id})
 
 
 class ServerOwner(Protocol):
@@ -161,7 +113,8 @@ class Server:
             self._put(call)
         else:
             self._waiting.append(call)
-            asyncio.get_running_loop().call_later(self._start_timeout, self._expire, call)
+            loop = asyncio.get_running_loop()
+            call.timer = loop.call_later(self._start_timeout, self._expire, call)
 
     @property
     def _waiting_bytes(self) -> int:
@@ -176,6 +129,7 @@ class Server:
         """Do not expect an answer to *call* any longer, and tell the server so."""
         if call in self._waiting:
             self._waiting.remove(call)
+            call.stop_waiting()
             self._hub.finished(self, call)
         elif self.calls.pop(call.number, None):
             if not self.child.take_back(call.outgoing):
@@ -261,6 +215,7 @@ class Server:
             self._put(call)
 
     def _put(self, call: Call) -> None:
+        call.stop_waiting()
         if call.method == "initialize":
             self._introduce(call)
             return

@@ -1,4 +1,4 @@
-"""What the bridge knows of an agent, and the session id that says it.
+"""What the bridge knows of an agent: its session, its calls, and the session id that says it.
 
 `llmenv-2025-11-25-eru-0123456789abcdef`: the protocol's revision, what the agent can be asked (a
 letter each, see `CAPABILITIES`), and a number of its own.  So a session needs no memory, and goes
@@ -7,13 +7,18 @@ on when the bridge has been started anew.
 
 from __future__ import annotations
 
+import itertools
 import os
 import re
 from typing import TYPE_CHECKING, Protocol
 
+from llmenv_hooks.bridge.messages import Message, encode, params_of
+from llmenv_hooks.bridge.pipes import Outgoing
+
 if TYPE_CHECKING:
-    from llmenv_hooks.bridge.messages import Message
-    from llmenv_hooks.bridge.servers import Call
+    import asyncio
+    from collections.abc import Callable
+
 
 # The revisions that begin with `initialize`, oldest first.
 REVISIONS = ("2024-11-05", "2025-03-26", "2025-06-18", "2025-11-25")
@@ -23,6 +28,11 @@ VERSION_KEY = "io.modelcontextprotocol/protocolVersion"
 # Letter in the session id -> what the server asks for.
 CAPABILITIES = {"s": "sampling", "e": "elicitation", "u": "elicitation by URL", "r": "roots"}
 SESSION_ID = re.compile(rf"llmenv-({'|'.join(REVISIONS)})-([a-z]*)-[0-9a-f]{{16}}")
+
+SUBSCRIPTION_KEY = "io.modelcontextprotocol/subscriptionId"
+NUMBERS = itertools.count(1)  # the server's ids of our requests, and its progress tokens
+
+MOST_UNREAD_BYTES = 8 << 20  # of what one agent has not read yet; then its connection ends
 
 LEVELS = ("debug", "info", "notice", "warning", "error", "critical", "alert", "emergency")
 
@@ -38,6 +48,60 @@ class Outlet(Protocol):
 
     def cancelled(self, call: Call) -> None:
         """Take it that the agent itself wants no answer to *call* any longer."""
+
+
+class Call:
+    """A request of an agent, from when it came until it is answered or cancelled.
+
+    Attributes:
+        number: what the server knows it by, also as a progress token.
+        id: what the agent knows it by.
+        token: the agent's progress token, None if it wants no progress.
+        level: the log messages that a request of 2026-07-28 wants, None for none.
+        outgoing: what is written to the server.
+    """
+
+    def __init__(
+        self, session: Session, outlet: Outlet, message: Message, *, modern: bool = False
+    ) -> None:
+        """Take *message*, a request.
+
+        Raises:
+            NotAMessage: it cannot be passed on.
+        """
+        self.number = next(NUMBERS)
+        self.session = session
+        self.outlet = outlet
+        self.id = message["id"]
+        self.method: str = message["method"]
+        self.modern = modern
+        params = params_of(message)
+        meta = params.get("_meta")
+        meta = meta if isinstance(meta, dict) else {}
+        self.token = meta.get("progressToken")
+        self.level = meta.get("io.modelcontextprotocol/logLevel") if modern else None
+        self.wanted_version = params.get("protocolVersion")
+        sent = message | {"id": self.number}
+        if self.token is not None:
+            sent["params"] = params | {"_meta": meta | {"progressToken": self.number}}
+        self.outgoing = Outgoing(encode(sent))
+        self.timer: asyncio.TimerHandle | None = None  # while it waits for the server to be up
+
+    def stop_waiting(self) -> None:
+        """Take it that the server is up, or that nobody waits for it."""
+        if self.timer:
+            self.timer.cancel()
+            self.timer = None
+
+    def answer(self, message: Message) -> None:
+        """Give the agent its answer, whose id is set right."""
+        self.stop_waiting()
+        if self.session.calls.get(self.id) is self:
+            del self.session.calls[self.id]
+        if self.method == "subscriptions/listen" and isinstance(message.get("result"), dict):
+            meta = {SUBSCRIPTION_KEY: self.id}
+            message |= {"result": message["result"] | {"_meta": meta}}
+        self.outlet.answer(self, message | {"id": self.id})
 
 
 class Session:
@@ -98,19 +162,19 @@ class Sessions:
 
     MOST = 4096
 
-    def __init__(self) -> None:
+    def __init__(self, forget: Callable[[Session], None]) -> None:
+        """*forget* hears of a session that has to make way."""
+        self._forget = forget
         self._known: dict[str, Session] = {}
         self._ended: dict[str, None] = {}
 
     def find(self, session_id: str | None, version: str) -> Session | None:
-        """Return the session of a request.
+        """Return the session of a request, None when its agent has ended it.
 
         Args:
             session_id: what it says, None for nothing.  One that nobody here remembers is taken at
                 its word; one that says nothing is as good as none.
             version: what a request without a session speaks.
-
-        None: its agent has ended it.
         """
         if session_id in self._ended:
             return None
@@ -123,11 +187,10 @@ class Sessions:
         return session
 
     def remember(self, session_id: str, session: Session) -> None:
-        """Keep *session*, the latest of them; an old one that is idle makes way."""
+        """Keep *session*, the latest of them; the one that was used longest ago makes way."""
         self._known[session_id] = session
         if len(self._known) > self.MOST:
-            idle = (key for key, old in self._known.items() if old.is_idle)
-            del self._known[next(idle, next(iter(self._known)))]
+            self._forget(self._known.pop(next(iter(self._known))))
 
     def end(self, session_id: str) -> Session | None:
         """Forget a session, at its agent's wish; return it if it was known."""

@@ -16,7 +16,6 @@ from llmenv_hooks.bridge.http1 import MOST_BODY_BYTES
 from llmenv_hooks.bridge.hub import is_modern
 from llmenv_hooks.bridge.messages import (
     INVALID_REQUEST,
-    MOST_UNREAD_BYTES,
     Message,
     NotAMessage,
     decode,
@@ -25,7 +24,7 @@ from llmenv_hooks.bridge.messages import (
     result,
 )
 from llmenv_hooks.bridge.peers import unix_peer_uid
-from llmenv_hooks.bridge.sessions import Session
+from llmenv_hooks.bridge.sessions import MOST_UNREAD_BYTES, Session
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -33,7 +32,7 @@ if TYPE_CHECKING:
 
     from llmenv_hooks.bridge.hub import Hub
     from llmenv_hooks.bridge.refusals import Tally
-    from llmenv_hooks.bridge.servers import Call
+    from llmenv_hooks.bridge.sessions import Call
 
 TOO_LONG = f"a message of more than {MOST_BODY_BYTES} bytes"
 STATUS_METHOD = "llmenv/status"

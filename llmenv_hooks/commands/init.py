@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shlex
 import sys
-from importlib.util import find_spec
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Annotated
 
@@ -13,12 +13,13 @@ import typer
 
 from llmenv_hooks import render, userfile
 from llmenv_hooks.commands.config import toml_value
+from llmenv_hooks.commands.stopped import tell_who_is_stopped
 from llmenv_hooks.helper.errors import Problem, UsageError, printable
 from llmenv_hooks.helper.places import config_path
 from llmenv_hooks.helper.ports import find_listener, probe
 from llmenv_hooks.helper.programs import mcp_proxy_command, on_path
 from llmenv_hooks.helper.services import DEFAULT_BIND, DEFAULT_COMMAND, Service, parse_bind
-from llmenv_hooks.places import PACKAGE
+from llmenv_hooks.places import PACKAGE, data_directory
 
 SCHEMA = Path(PACKAGE).resolve() / "config.schema.json"
 PORTS_TRIED = 100
@@ -36,32 +37,46 @@ def init(
         )
     if not yes and not sys.stdin.isatty():
         raise UsageError("init has no terminal to ask on; llmenv init --yes asks nothing")
-    command = _choose_command(yes)
-    service = _at_a_free_port(command)
-    userfile.replace(path, None, _config_of(service).encode(), mode=0o600)
+    command = choose_command(yes)
+    service = at_a_free_port(command)
+    userfile.replace(path, None, config_text(service).encode(), mode=0o600)
     print(f"wrote {printable(path)}: {service.name} on {service.bind}")
     print("next: `llmenv start` starts it, `llmenv install` has your shell keep it running")
+    tell_who_is_stopped()
     try:
         mcp_proxy_command()
     except Problem as problem:
         print(f"llmenv: before it can start: {problem}", file=sys.stderr)
 
 
-def _choose_command(yes: bool) -> list[str]:
-    """Return the command of the memory server: icm's, the example's, or what the user enters."""
+def choose_command(yes: bool) -> list[str]:
+    """Return the command of the memory server: icm's, the example's, or what the user enters.
+
+    With *yes* nothing is asked.
+
+    Raises:
+        Problem: the example cannot run here, or what was entered is no command.
+    """
     if on_path("icm"):
         print("icm is on PATH: the memory server is `icm serve`")
         return list(DEFAULT_COMMAND)
     question = "icm is not on PATH. Use the example memory server that comes with llmenv?"
     if not (yes or typer.confirm(question, default=True)):
         return _split(typer.prompt("The command of your MCP server (stdio)"))
-    if find_spec("mcp") is None:
+    if not _has_sdk():
         raise Problem(
-            "the example memory server needs the Python package mcp, nothing written; install icm,"
-            " or llmenv-hooks with its extra, e.g."
-            f" {shlex.quote(sys.executable)} -m pip install 'llmenv-hooks[proxy]'"
+            "the example memory server needs the Python package mcp, from 2.3 on, nothing written;"
+            f" install icm, or: {shlex.quote(sys.executable)} -m pip install 'mcp>=2.3'"
         )
     return [word.replace("${", "$${") for word in (sys.executable, _example_server())]
+
+
+def _has_sdk() -> bool:
+    """True when the example server can run: the 1.x line, which mcp-proxy brings, is another."""
+    try:
+        return not version("mcp").startswith("1.")
+    except PackageNotFoundError:
+        return False
 
 
 def _split(command: str) -> list[str]:
@@ -69,6 +84,8 @@ def _split(command: str) -> list[str]:
         words = shlex.split(command)
     except ValueError as error:
         raise Problem(f"cannot read that command: {error}; nothing written") from None
+    if {"&&", "||", "|", "&", ">", "<"} & {*words} or any(word.endswith(";") for word in words):
+        raise Problem("that is a line for a shell, not one command; nothing written")
     if not (words and words[0]):
         raise Problem("that is no command; nothing written")
     return words
@@ -82,8 +99,21 @@ def _example_server() -> str:
     return os.path.join(os.path.dirname(PACKAGE), "examples", "memory_server.py")
 
 
-def _at_a_free_port(command: list[str]) -> Service:
-    """Return the service that runs *command* on the first port, from the default on, for it."""
+def store() -> str:
+    """Return the file in which the example server keeps its memories.
+
+    Raises:
+        Problem: neither XDG_DATA_HOME nor HOME says where.
+    """
+    return os.path.join(data_directory(), "memory.db")
+
+
+def at_a_free_port(command: list[str]) -> Service:
+    """Return the service that runs *command* on the first port, from the default on, for it.
+
+    Raises:
+        Problem: all are taken.
+    """
     host, first = parse_bind(DEFAULT_BIND)
     for port in range(first, first + PORTS_TRIED):
         service = Service("memory", command, f"{host}:{port}")
@@ -96,7 +126,7 @@ def _at_a_free_port(command: list[str]) -> Service:
     raise Problem(f"no free port from {first} to {first + PORTS_TRIED - 1}; nothing written")
 
 
-def _config_of(service: Service) -> str:
+def config_text(service: Service) -> str:
     """Return the text of a config with *service* in it."""
     import jinja2
 

@@ -2,37 +2,33 @@
 
 from __future__ import annotations
 
-import ipaddress
 import os
 import time
-from http.client import HTTPException
+import urllib.request
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
+from llmenv_hooks.bridge.tokens import read_token
+from llmenv_hooks.commands.bridge_checks import needs_token, processes_left_behind, who_may_ask
 from llmenv_hooks.commands.findings import Finding
 from llmenv_hooks.helper.errors import Problem
 from llmenv_hooks.helper.failures import read_failure
 from llmenv_hooks.helper.identity import DEAD, ELSEWHERE, HERE, read_record
 from llmenv_hooks.helper.locks import start_lock_holder, start_lock_is_held
-from llmenv_hooks.helper.mcp import DEEP_TIMEOUT_S, call_mcp
+from llmenv_hooks.helper.mcp import say_hello
 from llmenv_hooks.helper.pidfile import read_pidfile
 from llmenv_hooks.helper.places import state_dir
-from llmenv_hooks.helper.programs import expanded, program_path
+from llmenv_hooks.helper.programs import expanded, expanded_headers, program_path
+from llmenv_hooks.helper.realms import find
 from llmenv_hooks.helper.records import left_over
+from llmenv_hooks.helper.services import GUARDED, open_to_others
 from llmenv_hooks.helper.status import Status, inspect
-from llmenv_hooks.helper.version import __version__
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from llmenv_hooks.helper.configs import Config
     from llmenv_hooks.helper.services import Service
-
-HELLO = {
-    "protocolVersion": "2025-06-18",
-    "capabilities": {},
-    "clientInfo": {"name": "llmenv-doctor", "version": __version__},
-}
 
 
 def _command(service: Service) -> Iterator[Finding]:
@@ -44,12 +40,13 @@ def _command(service: Service) -> Iterator[Finding]:
 
 def _address(service: Service) -> Iterator[Finding]:
     """Judge who can reach the service."""
-    if ipaddress.ip_address(service.host).is_loopback:
-        yield Finding("address", "ok", f"{service.bind}, this host alone", service=service.name)
+    warning = open_to_others(service)
+    if warning is None:
+        found = f"{service.bind}, this host alone"
+        yield Finding("address", "ok", found, service=service.name)
     else:
-        open_to = f"{service.bind}: others can reach it, and nobody is asked for a password"
         todo = f'bind = "127.0.0.1:{service.port}" in the config, and a tunnel for others'
-        yield Finding("address", "warn", open_to, todo, service.name)
+        yield Finding("address", "warn", warning, todo, service.name)
 
 
 def left_over_services(config: Config) -> Iterator[Finding]:
@@ -59,6 +56,18 @@ def left_over_services(config: Config) -> Iterator[Finding]:
         yield Finding("left over", "warn", gone, f"llmenv stop {service.name}", service.name)
 
 
+def proxy(service: Service, config: Config) -> Iterator[Finding]:
+    """Find a proxy that agents would ask for the service; we ourselves never ask one."""
+    host = urlsplit(config.url(service)).hostname or ""
+    known = urllib.request.getproxies_environment()
+    bypass = urllib.request.proxy_bypass_environment  # type: ignore[attr-defined]
+    passed_by = bypass(host, known) or host in known.get("no", "").split(",")
+    if ("http" in known or "all" in known) and not passed_by:
+        found = f"a proxy is set, and no_proxy does not have {host}: agents that obey that ask the"
+        todo = f"where agents start: export no_proxy={host},localhost NO_PROXY={host},localhost"
+        yield Finding("proxy", "warn", f"{found} proxy", todo, service.name)
+
+
 def _state(service: Service) -> Iterator[Finding]:
     """Judge the port, the process and what is recorded of it."""
     seen = inspect(service, state_dir())
@@ -66,8 +75,10 @@ def _state(service: Service) -> Iterator[Finding]:
     found += f": {seen.detail}" if seen.detail else ""
     start = f"llmenv start {service.name}"
     down = "fail" if service.autostart else "ok"
+    roots = "stop that process, or give the service another bind"
+    look = roots if seen.detail.startswith("root's") else f"llmenv logs {service.name}"
     verdict, todo = {
-        "running": ("warn", f"llmenv logs {service.name}") if seen.detail else ("ok", ""),
+        "running": ("warn", look) if seen.detail else ("ok", ""),
         "broken": ("fail", f"llmenv restart {service.name}"),
         "starting": ("warn", f"wait, or look: llmenv logs {service.name}"),
         "stopped": ("warn", start),
@@ -121,26 +132,40 @@ def _lock(service: Service, seen: Status) -> Finding:
 def round_trip(service: Service, config: Config) -> Iterator[Finding]:
     """Say hello as an agent would, through the URL that agents get."""
     url = config.url(service)
-    parts = urlsplit(url)
     began = time.monotonic()
     try:
-        answer = call_mcp(parts.hostname or "", parts.port or 0, "initialize", HELLO)
-        server = answer["result"]["serverInfo"]["name"]
-    except TimeoutError:
-        why = f"no answer within {DEEP_TIMEOUT_S:.0f} s"
-    except OSError as error:
-        why = error.strerror or str(error)
-    except (HTTPException, ValueError, LookupError, TypeError):
-        why = "what answers there is no MCP server"
+        headers = expanded_headers(service) | (_token(service) if config.here else {})
+        server = say_hello(url, headers)
+    except Problem as problem:
+        todo = f"llmenv logs {service.name}" if config.here else f"look on {config.server_host}"
+        if service.url:
+            todo = "look there, and at url and headers of this service in the config"
+        serious = service.bridge or service.url
+        yield Finding("round trip", "fail" if serious else "warn", str(problem), todo, service.name)
     else:
         took = (time.monotonic() - began) * 1000
         found = f"{url}: {server} answered in {took:.0f} ms"
         yield Finding("round trip", "ok", found, service=service.name)
-        return
-    todo = f"llmenv logs {service.name}" if config.here else f"look on {config.server_host}"
-    yield Finding(
-        "round trip", "fail" if service.bridge else "warn", f"{url}: {why}", todo, service.name
-    )
 
 
-SERVICE_CHECKS = {"command": _command, "address": _address, "state": _state}
+def _token(service: Service) -> dict[str, str]:
+    """Return the header that the bridge of *service* asks for; empty where it knows us without.
+
+    Raises:
+        Problem: the token's file cannot be read.
+    """
+    if service.bridge != GUARDED:
+        return {}
+    files, _ = find(service, state_dir())
+    if not needs_token(service, files):
+        return {}
+    return {"Authorization": f"Bearer {read_token(files.token)}"}
+
+
+SERVICE_CHECKS = {
+    "command": _command,
+    "address": _address,
+    "who may ask": who_may_ask,
+    "state": _state,
+    "left behind": processes_left_behind,
+}

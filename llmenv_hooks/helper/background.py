@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import time
 
+from llmenv_hooks.helper.complaints import complain, state_trouble, withdraw_complaint
 from llmenv_hooks.helper.configfiles import load_config
 from llmenv_hooks.helper.directories import make_directory, refuse_anothers
 from llmenv_hooks.helper.editions import OpenShell, as_of, keep_edition
@@ -19,6 +20,7 @@ from llmenv_hooks.helper.protocol import ensure, patience
 from llmenv_hooks.helper.realms import our_files
 from llmenv_hooks.helper.records import recorded
 from llmenv_hooks.helper.services import Service
+from llmenv_hooks.helper.trace import trace
 from llmenv_hooks.helper.workers import at_once, worst_status
 
 TYPE_CHECKING = False
@@ -33,17 +35,25 @@ def hook_pass(state: str, config: str, *shell: str) -> int:
     """Ensure all services of *config*, whose files are in *state*; return the exit status.
 
     *shell* is what `OpenShell` takes; older hooks do not say it.  Nothing is printed.  What the
-    prompt has to tell is left in NAME.fail, config.toml.fail and hook.fail.
+    prompt has to tell is left in NAME.fail, config.toml.fail and hook.fail, and where these cannot
+    be written, outside the state directory.
     """
     detach()
+    if trouble := state_trouble(state):
+        complain(state, trouble)  # what runs may still run well
+    else:
+        withdraw_complaint(state)
     refuse_anothers(state)
     looked_at = as_of(config)
     try:
         known = load_config(config, state)
     except UsageError as error:
+        trace(state, f"config: {error}")
         _complain(error, state, config, looked_at)
         return error.exit_code
     remove_file(os.path.join(state, CONFIG_FAIL))
+    names = ", ".join(service.name for service in known.kept_alive) or "no service"
+    trace(state, f"{config}: keeps {names}")
     if shell:  # before the services are marked as looked at, so that the next prompt looks
         keep_edition(state, config, OpenShell(*shell), looked_at)
     wanted = [service.name for service in known.kept_alive]
@@ -95,16 +105,19 @@ def _ensure_quietly(
 ) -> tuple[int, bool]:
     """Ensure *service*; return the exit status, and whether the prompt has nothing new to tell."""
     try:
-        ensure(service, state, timeout=patience(service), hook=True, deep=deep)
+        done = ensure(service, state, timeout=patience(service), hook=True, deep=deep)
     except NotYet as problem:
+        trace(state, f"{service.name}: not yet: {problem}")
         return problem.exit_code, True
     except Problem as problem:
+        trace(state, str(problem))
         if any(map(is_stopped, files)):
             return problem.exit_code, True
         if not any(map(read_failure, files)):
             # What kept it from even looking is written down nowhere yet.
-            note_failure(files[0], str(problem), attempt_digest(service))
+            note_failure(files[0], str(problem), "", attempt_digest(service))
         return problem.exit_code, False
+    trace(state, f"{service.name}: {done.outcome}, pid {done.pid or '-'}")
     return 0, True
 
 

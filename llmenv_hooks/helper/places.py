@@ -119,10 +119,12 @@ def instances(name: str, state: str) -> list[Files]:
 
 
 def beside(pid_path: str) -> list[Files]:
+    """Return the files beside the pidfile *pid_path*, and this host's own, as `instances` does."""
     path = os.path.abspath(pid_path)
     return [Files(path), Files(f"{path.removesuffix('.pid')}@{hostname()}.pid")]
 
 
 def cannot_use(error: OSError, files: Files) -> str:
+    """Return what to say of an *error* with one of *files*."""
     place = os.fsdecode(error.filename or files.directory)
     return f"cannot use {printable(place)}: {error.strerror or error}"

@@ -106,6 +106,7 @@ def lives_since(pid: int, mtime: float) -> bool:
 
 
 def namespace(kind: str, pid: int | str = "self") -> str:
+    """Return the namespace of *kind* (pid, net) of *pid*, or `-` where it cannot be seen."""
     try:
         return os.readlink(f"{PROC}/{pid}/ns/{kind}").partition("[")[2].rstrip("]")
     except OSError:
@@ -186,6 +187,13 @@ def descriptors(pid: int) -> Iterator[tuple[str, str]]:
             yield path, os.readlink(path)
         except OSError:
             continue
+
+
+def command_of(pid: int) -> str:
+    """Return the command line of *pid*, words joined by blanks; "" when it cannot be seen."""
+    if not has_proc():
+        return run_tool("ps", "-o", "args=", "-p", str(pid))
+    return proc_file(pid, "cmdline").replace(b"\0", b" ").decode(errors="replace").strip()
 
 
 def send_signal(pid: int, start: str | None, number: int) -> None:

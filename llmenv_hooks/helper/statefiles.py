@@ -25,7 +25,9 @@ STATE_FILES = (
     ("edition-*", "there while the hook of that config, as it is, is what shells should have"),
     ("hook.fail", "why no newer hook could be rendered for open shells"),
     ("config.toml.fail", "what is wrong with the config, while it is"),
-    ("helper.log", "the traceback of a bug in a background run"),
+    ("setup.json", "what `llmenv setup` has made, for `--undo`"),
+    ("backup/", "files of yours as they were before there was anything of ours in them"),
+    ("helper.log", "the traceback of a bug in a background run; with LLMENV_DEBUG, what each does"),
     ("README", "this table"),
 )
 README = "README"

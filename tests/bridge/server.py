@@ -21,12 +21,14 @@ Modes:
     modern             know 2026-07-28, too
     modern-only        know nothing else
     locked             know both, but only one on a pipe, as the Python SDK 2.x does
+    alone=PATH         hold a lock on PATH, with all below it; note `met` when another has it
     noise              write what is no message to stdout
     notes=PATH         append to PATH what comes, a line each
 """
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import queue
@@ -34,10 +36,15 @@ import signal
 import sys
 import threading
 import time
+from typing import TYPE_CHECKING, Any
 
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+Message = dict[str, Any]
 MODES = dict(mode.partition("=")[::2] for mode in sys.argv[1:])
 WRITING = threading.Lock()
-ANSWERS: dict[str, queue.Queue[dict]] = {}
+ANSWERS: dict[str, queue.Queue[Message]] = {}
 CANCELLED: set[object] = set()
 VERSION_KEY = "io.modelcontextprotocol/protocolVersion"
 SUBSCRIPTION_KEY = "io.modelcontextprotocol/subscriptionId"
@@ -51,7 +58,7 @@ TOOL = {
 }
 
 
-def send(message: dict) -> None:
+def send(message: Message) -> None:
     data = json.dumps({"jsonrpc": "2.0"} | message).encode() + b"\n"
     with WRITING:
         while data:
@@ -65,7 +72,7 @@ def note(line: str) -> None:
         os.close(fd)
 
 
-def call(number: object, params: dict) -> None:
+def call(number: object, params: Message) -> None:
     args, meta = params.get("arguments") or {}, params.get("_meta") or {}
     token = meta.get("progressToken")
     answer = None
@@ -99,13 +106,24 @@ def call(number: object, params: dict) -> None:
     send({"id": number, "result": {"content": [{"type": "text", "text": text}]}})
 
 
+def tried(work: Callable[..., None], *arguments: Any) -> None:
+    """Do it; of a message that nobody foresaw say so, as a server would, and live."""
+    try:
+        work(*arguments)
+    except (TypeError, AttributeError, LookupError, ValueError) as error:
+        print(f"odd: {error!r}", file=sys.stderr, flush=True)
+        message = arguments[0] if work is answer else {"id": arguments[0]}
+        if isinstance(message, dict) and message.get("id") is not None:
+            send({"id": message["id"], "error": {"code": -32602, "message": "odd"}})
+
+
 class Era:
     """What was spoken first on this pipe."""
 
     first = ""
 
 
-def answer(message: dict) -> None:
+def answer(message: Message) -> None:
     method, params = message.get("method"), message.get("params") or {}
     number = message.get("id")
     note(json.dumps(message))
@@ -151,7 +169,7 @@ def answer(message: dict) -> None:
     elif method == "tools/list":
         send({"id": number, "result": {"tools": [TOOL]}})
     elif method == "tools/call":
-        threading.Thread(target=call, args=(number, params), daemon=True).start()
+        threading.Thread(target=tried, args=(call, number, params), daemon=True).start()
     elif method in ("logging/setLevel", "resources/subscribe", "resources/unsubscribe"):
         send({"id": number, "result": {}})
     else:
@@ -168,6 +186,11 @@ def main() -> None:
     if "dies" in MODES or os.path.exists(MODES.get("dies-if", "")):
         print("no luck today", file=sys.stderr, flush=True)
         os._exit(int(MODES.get("dies", 3)))
+    if path := MODES.get("alone"):
+        try:
+            fcntl.flock(os.open(path, os.O_RDWR | os.O_CREAT, 0o600), fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            note(f"met {os.getpid()}")
     if "deaf" in MODES:
         be_deaf()
     if "child" in MODES and not os.fork():
@@ -181,7 +204,7 @@ def main() -> None:
     if "noise" in MODES:
         os.write(1, b"hello there\n\n{broken\n[1]\n\xff\xfe\n")
     for line in sys.stdin.buffer:
-        answer(json.loads(line))
+        tried(answer, json.loads(line))
     while "deaf" in MODES:
         time.sleep(60)
 

@@ -7,9 +7,8 @@ from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from bridges import Bridge, Message, Web, Wire, in_background, messages, said
 from daemons import kill, wait_until
-
-from bridge.bridges import Bridge, Message, Web, Wire, in_background, messages, said
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -18,8 +17,8 @@ if TYPE_CHECKING:
     AgentOf = Callable[[Bridge], Web | Wire]
 
 BOTH = pytest.mark.parametrize("agent_of", [Web, Wire], ids=["http", "socket"])
-SAMPLING = {"sampling": {}}
-PARAMS = {"messages": [], "maxTokens": 1}
+SAMPLING: Message = {"sampling": {}}
+PARAMS: Message = {"messages": [], "maxTokens": 1}
 
 
 @BOTH
@@ -132,7 +131,7 @@ def test_cancelled_call_is_cancelled_in_the_server(tmp_path: Path, agent_of: Age
     """By the server's id for it; nothing comes back."""
     with Bridge(tmp_path) as bridge, agent_of(bridge) as agent, agent_of(bridge) as again:
         agent.initialize()
-        call = {"id": "slow", "method": "tools/call"}
+        call: Message = {"id": "slow", "method": "tools/call"}
         call["params"] = {"name": "echo", "arguments": {"seconds": 60}}
         cancel = {"method": "notifications/cancelled", "params": {"requestId": "slow"}}
         if isinstance(agent, Wire):
@@ -155,7 +154,7 @@ def test_agent_that_goes_away_cancels_what_it_asked(tmp_path: Path, agent_of: Ag
     """As if it had said so."""
     with Bridge(tmp_path) as bridge:
         with agent_of(bridge) as agent:
-            call = {"id": 1, "method": "tools/call"}
+            call: Message = {"id": 1, "method": "tools/call"}
             call["params"] = {"name": "echo", "arguments": {"seconds": 60}}
             if isinstance(agent, Wire):
                 agent.send(call)
@@ -329,7 +328,6 @@ def test_new_server_is_told_what_agents_had_told_the_old_one(tmp_path: Path) -> 
         agent.call("resources/subscribe", {"uri": "a:b"})
         agent.call("logging/setLevel", {"level": "info"})
         kill(bridge.server_pid())
-        agent.tool()
         wait_until(lambda: len(bridge.came("resources/subscribe")) == 2)
         wait_until(lambda: len(bridge.came("logging/setLevel")) == 2)
 

@@ -10,9 +10,8 @@ import sys
 from typing import TYPE_CHECKING
 
 import pytest
+from bridges import Bridge, Web, Wire, gone, in_background, said
 from daemons import kill, wait_until
-
-from bridge.bridges import Bridge, Web, Wire, gone, in_background, said
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -46,7 +45,7 @@ def test_dead_server_is_replaced(tmp_path: Path) -> None:
         wire.initialize()
         pid = web.tool()["pid"]
         for _ in range(5):
-            kill(pid)
+            kill_server(bridge, pid)
             following = web.tool()["pid"]
             assert following == wire.tool()["pid"] != pid
             pid = following
@@ -93,7 +92,8 @@ def test_server_that_keeps_dying(tmp_path: Path) -> None:
         assert status["state"] == "failing"
         assert status["reason"] == "it exited with status 3"
         note = bridge.path("child")
-        assert note.read_text() == "it exited with status 3\n"
+        told = "b: its server keeps dying: it exited with status 3; llmenv logs b\n"
+        assert note.read_text() == told
         assert note.stat().st_mode & 0o777 == 0o600
         assert "no luck today" in bridge.log()
         broken.unlink()
@@ -111,7 +111,7 @@ def test_program_that_is_not_there(tmp_path: Path) -> None:
 
 def test_many_kills_under_many_callers(tmp_path: Path) -> None:
     """No connection breaks, a kill costs a caller one error at most, all else is answered."""
-    kills, callers = 25, 8
+    kills, callers = int(os.environ.get("LLMENV_TEST_KILLS", "40")), 8  # in chaos: 1000
 
     def calls(bridge: Bridge) -> tuple[int, int]:
         done = errors = 0
@@ -131,14 +131,12 @@ def test_many_kills_under_many_callers(tmp_path: Path) -> None:
         running = [in_background(calls, bridge) for _ in range(callers)]
         pid = bridge.server_pid()
         for _ in range(kills):
-            before = bridge.status()["calls"]
-            wait_until(lambda before=before: bridge.status()["calls"] > before + callers)
+            wait_for_calls(bridge, callers)
             os.kill(pid, signal.SIGKILL)
-            wait_until(lambda pid=pid: bridge.status()["server"]["pids"] not in ([], [pid]))
-            pid = bridge.server_pid()
+            pid = next_server(bridge, pid)
         finished.append(True)
-        for result in running:
-            done, errors = wait_until(lambda result=result: result and result[0])
+        wait_until(lambda: all(running))
+        for [(done, errors)] in running:
             assert done > kills
             assert errors <= kills
 
@@ -164,7 +162,7 @@ def test_dead_server_leaves_nothing_behind(tmp_path: Path) -> None:
         wait_until(lambda: any(line.startswith("grandchild") for line in bridge.notes()))
         lines = [line.split() for line in bridge.notes() if not line.startswith("{")]
         kill(pid)
-        wait_until(lambda: bridge.status()["server"]["pids"] not in ([], [pid]))
+        next_server(bridge, pid)
         assert all(gone(int(pid)) for _, pid in lines)
 
 
@@ -244,3 +242,24 @@ def test_status_tells_how_it_is(tmp_path: Path) -> None:
         assert status["refused"] == {"Host": 1}
         assert status["pid"] == bridge.pid
         assert json.dumps(status)
+
+
+def wait_for_calls(bridge: Bridge, count: int) -> None:
+    """Return once *count* more calls have come."""
+    before = bridge.status()["calls"]
+    wait_until(lambda: bridge.status()["calls"] > before + count)
+
+
+def kill_server(bridge: Bridge, pid: int) -> None:
+    """Kill its server *pid*, and return once the bridge knows.
+
+    Before that a call may still reach the pipe: a thread of the dead holds it open a moment longer.
+    """
+    kill(pid)
+    wait_until(lambda: pid not in bridge.status()["server"]["pids"])
+
+
+def next_server(bridge: Bridge, before: int) -> int:
+    """Return the pid of the server that follows *before*, once it is up."""
+    wait_until(lambda: bridge.status()["server"]["pids"] not in ([], [before]))
+    return bridge.server_pid()

@@ -224,7 +224,7 @@ def test_trap_1_closed_before_we_look(server: Server, stranger: Stranger) -> Non
             assert accepted.recv(100) == STOLEN
 
 
-def _orphan(ends: peers.Ends) -> peers.Owner | None:
+def _orphan(ends: peers.Ends) -> peers.SocketOwner | None:
     """Return what is shown of the other end once our ACK has come to it."""
     owner = peers.owner_of(ends)
     return owner if owner and owner.state == FIN_WAIT2 else None
@@ -249,7 +249,7 @@ def between(monkeypatch: pytest.MonkeyPatch, attack: Callable[[peers.Ends], None
     fooled = [0]
     real = peers.owner_of
 
-    def owner_of(ends: peers.Ends) -> peers.Owner | None:
+    def owner_of(ends: peers.Ends) -> peers.SocketOwner | None:
         attack(ends)
         owner = real(ends)
         fooled[0] += owner is not None and owner.uid == os.geteuid() and owner.inode != 0
@@ -308,7 +308,7 @@ def test_trap_3_ours_on_its_way_while_we_look(
     assert fooled == [TRIES]
 
 
-GOOD = peers.Owner(peers.TCP_ESTABLISHED, os.geteuid(), 1)
+GOOD = peers.SocketOwner(peers.TCP_ESTABLISHED, os.geteuid(), 1)
 
 
 @pytest.mark.parametrize(
@@ -324,7 +324,7 @@ GOOD = peers.Owner(peers.TCP_ESTABLISHED, os.geteuid(), 1)
     ],
 )
 def test_each_part_of_the_rule_holds_alone(
-    server: Server, monkeypatch: pytest.MonkeyPatch, owner: peers.Owner | None, expected: bool
+    server: Server, monkeypatch: pytest.MonkeyPatch, owner: peers.SocketOwner | None, expected: bool
 ) -> None:
     monkeypatch.setattr(peers, "owner_of", lambda _: owner)
     with server.connect():

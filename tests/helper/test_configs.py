@@ -71,7 +71,7 @@ CONFIGS: list[tuple[str, str]] = [
     (S + 'command = [""]\n', ":2: services.stub.command: want a list"),
     (S + 'command = ["a", 3]\n', ":2: services.stub.command: want a list"),
     (S + 'command = ["a\\u0000b"]\n', ":2: services.stub.command: want a list"),
-    (S + C + "bridge = 1\n", ":3: services.stub.bridge: want true or false"),
+    (S + C + "bridge = 1\n", ':3: services.stub.bridge: want "guarded", "mcp-proxy" or false'),
     (S + C + "env = 3\n", ":3: services.stub.env: want strings"),
     (S + C + "env = { A = 1 }\n", ":3: services.stub.env: want strings"),
     (S + C + 'env = { "A=B" = "1" }\n', ":3: services.stub.env: a variable's name"),

@@ -182,8 +182,8 @@ def test_a_close_that_fails_takes_no_start_back(
     """close(2): after EIO, as on a network file system, the descriptor is closed."""
     close, spawn, failed = os.close, ensure.spawn, set()
 
-    def spawned(*args: Any) -> subprocess.Popen[bytes]:
-        child = spawn(*args)
+    def spawned(*args: Any, **options: Any) -> subprocess.Popen[bytes]:
+        child = spawn(*args, **options)
         monkeypatch.setattr(os, "close", fails)
         return child
 

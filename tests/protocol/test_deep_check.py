@@ -58,6 +58,7 @@ def test_passes_in_between_put_off_no_deep_check(world: World) -> None:
     bridge(world)
     world.config.write_text(
         f"[services.stub]\ncommand = ['sleep', '1000']\nbind = '{world.bind}'\n"
+        "bridge = 'mcp-proxy'\n"
     )
     assert world.run(world.hook_argv()).returncode == 0
     old = world.check()

@@ -16,6 +16,7 @@ from daemons import (
     PYTHON,
     World,
     first,
+    holders,
     kill,
     need,
     need_root,
@@ -106,6 +107,7 @@ def test_something_else_at_one_of_our_paths_is_refused_or_replaced(
         assert len(done.stderr.splitlines()) <= 1
         assert done.stderr.rstrip("\n").isprintable()
         assert len(world.daemons()) == (1 if done.returncode == 0 else 0)
+        assert holders(victim) == []
         if done.returncode:
             assert str(path) in done.stderr
     assert victim.read_text() == "untouched"

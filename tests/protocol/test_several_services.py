@@ -85,13 +85,14 @@ def test_the_worst_exit_status_is_that_of_all(world: World) -> None:
 
 def test_a_process_that_is_killed_is_not_taken_for_a_success(world: World) -> None:
     world.write_config("gate")
+    add(world, "other")
     asked = world.begin([sys.executable, "-m", "llmenv_hooks", "start"])
     wait_until(lambda: world.told("starts"))
-    children = Path(f"/proc/{asked.pid}/task/{asked.pid}/children").read_text()
-    os.kill(int(children), signal.SIGKILL)
+    workers = Path(f"/proc/{asked.pid}/task/{asked.pid}/children").read_text().split()
+    os.kill(int(workers[0]), signal.SIGKILL)
     out, err = asked.communicate(timeout=20)
     said = "llmenv: stub: its process was ended; llmenv status tells more\n"
-    assert (asked.returncode, out, err) == (1, "", said)
+    assert (asked.returncode, out.split()[0], err) == (1, "other", said)
 
 
 def test_stop_and_the_interrupt_end_all(world: World) -> None:
@@ -115,7 +116,7 @@ def test_start_where_no_service_starts_by_itself(world: World) -> None:
     done = llmenv(world, "start")
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr == "llmenv: which service? all have autostart = false: stub\n"
-    assert llmenv(world, "restart").stdout == "stub was not running\n"
+    assert llmenv(world, "restart").stdout == "stub was not running; autostart = false\n"
     assert llmenv(world, "restart", "stub").returncode == 0
     world.check()
 
@@ -147,7 +148,7 @@ def test_what_the_config_lost_goes_on_and_is_shown(world: World) -> None:
     world.config.write_text(text[text.index("[services.other]") :])
     assert world.run(world.hook_argv()).returncode == 0
     assert world.path("life").stat().st_mtime_ns > world.config.stat().st_mtime_ns
-    gone = f"not in {world.config} any more; llmenv stop stub"
+    gone = f"not in {world.config}; unless another config has it: llmenv stop stub"
     done = llmenv(world, "status")
     assert (done.returncode, done.stdout.splitlines()[-1]) == (0, f"stub: {gone}")
     assert "llmenv stop stub" in llmenv(world, "doctor").stdout

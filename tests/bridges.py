@@ -13,18 +13,36 @@ import sys
 import threading
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from daemons import DEADLINE_S, alive, free_port, kill, processes_with, wait_until
+from packed import BRIDGE
+
+from llmenv_hooks.helper.bridges import BOOT
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-SERVER = Path(__file__).with_name("server.py")
+SERVER = Path(__file__).parent / "bridge" / "server.py"
+# The package's, or the one file that chaos/mutants.py has broken.
+PROGRAM = ["-m", "llmenv_hooks.bridge"]
+if "LLMENV_TEST_HELPER" in os.environ:
+    PROGRAM = ["-c", BOOT, str(BRIDGE)]
 LATEST = "2025-11-25"
 MODERN = "2026-07-28"
 KEY = "io.modelcontextprotocol/"
 Message = dict[str, Any]
+
+
+class Doors(Protocol):
+    """What an agent has to know of a bridge."""
+
+    @property
+    def port(self) -> int | None:
+        """Where it listens, None for its socket alone."""
+
+    def path(self, suffix: str) -> Path:
+        """Return the path of one of its files."""
 
 
 class Bridge:
@@ -32,7 +50,7 @@ class Bridge:
 
     Attributes:
         port: where it listens, None for its socket alone.
-        notes: what came to the server, a line each (see `server.py`).
+        notes: what came to the server, a line each (see `bridge/server.py`).
     """
 
     def __init__(
@@ -42,6 +60,7 @@ class Bridge:
         command: Sequence[str] = (),
         options: Sequence[str] = (),
         http: bool = True,
+        code: str = "",
     ) -> None:
         directory.mkdir(exist_ok=True)
         self.directory = directory
@@ -50,6 +69,8 @@ class Bridge:
         self.modes = [*modes, f"notes={self.notes_path}"]
         self.command = list(command) or [sys.executable, "-I", "-S", str(SERVER), *self.modes]
         self.options = list(options)
+        self.host = "127.0.0.1"
+        self.program = ["-c", code] if code else PROGRAM
         self.process: subprocess.Popen[bytes] | None = None
 
     def path(self, suffix: str) -> Path:
@@ -58,11 +79,11 @@ class Bridge:
 
     def start(self) -> Bridge:
         """Start it, and wait until it listens."""
-        argv = [sys.executable, "-m", "llmenv_hooks.bridge", "--name", "b"]
+        argv = [sys.executable, *self.program, "--name", "b"]
         argv += ["--socket", str(self.path("sock")), "--log", str(self.path("log"))]
         argv += ["--child-note", str(self.path("child")), *self.options]
         if self.port:
-            argv += ["--bind", f"127.0.0.1:{self.port}"]
+            argv += ["--bind", f"{self.host}:{self.port}"]
         environment = os.environ | {"LLMENV_LIFE": str(self.directory)}
         self.process = subprocess.Popen(
             [*argv, "--", *self.command],
@@ -102,7 +123,8 @@ class Bridge:
     def status(self) -> Message:
         """Return its answer to `llmenv/status`."""
         with Wire(self) as wire:
-            return wire.call("llmenv/status")["result"]
+            status: Message = wire.call("llmenv/status")["result"]
+            return status
 
     def server_pid(self) -> int:
         """Return the pid of its server, once that is up."""
@@ -138,7 +160,7 @@ class Bridge:
 class Wire:
     """An agent at the bridge's socket."""
 
-    def __init__(self, bridge: Bridge) -> None:
+    def __init__(self, bridge: Doors) -> None:
         self.sock = socket.socket(socket.AF_UNIX)
         self.sock.settimeout(DEADLINE_S)
         self.sock.connect(str(bridge.path("sock")))
@@ -182,7 +204,7 @@ class Wire:
         return answer
 
     def tool(self, **arguments: Any) -> Message:
-        """Call the server's tool, and return what it says (see `server.py`)."""
+        """Call the server's tool, and return what it says (see `bridge/server.py`)."""
         return said(self.call("tools/call", {"name": "echo", "arguments": arguments}))
 
     def close(self) -> None:
@@ -200,7 +222,7 @@ class Wire:
 class Web:
     """An agent over HTTP: a connection, and the session that it begins with `initialize`."""
 
-    def __init__(self, bridge: Bridge, **headers: str) -> None:
+    def __init__(self, bridge: Doors, **headers: str) -> None:
         assert bridge.port
         self.http = http.client.HTTPConnection("127.0.0.1", bridge.port, timeout=DEADLINE_S)
         self.headers = {
@@ -238,14 +260,14 @@ class Web:
         response = self.post(
             {"id": 0, "method": "initialize", "params": hello(capabilities, version)}
         )
-        answer = json.loads(response.read())
+        answer: Message = json.loads(response.read())
         self.headers["Mcp-Session-Id"] = str(response.getheader("Mcp-Session-Id"))
         self.headers["MCP-Protocol-Version"] = answer["result"]["protocolVersion"]
         assert self.post({"method": "notifications/initialized"}).read() == b""
         return answer
 
     def tool(self, **arguments: Any) -> Message:
-        """Call the server's tool, and return what it says (see `server.py`)."""
+        """Call the server's tool, and return what it says (see `bridge/server.py`)."""
         return said(self.call("tools/call", {"name": "echo", "arguments": arguments}))
 
     def close(self) -> None:

@@ -26,6 +26,8 @@ from shells import (
     traced,
 )
 
+pytestmark = pytest.mark.usefixtures("configured")
+
 
 @pytest.mark.parametrize("name", SHELLS)
 def test_without_autostart_the_prompt_leaves_it_alone(world: World, name: str) -> None:

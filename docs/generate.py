@@ -1,0 +1,51 @@
+"""Write into the documents what the code knows: `make docs`, or `python docs/generate.py`.
+
+Each table stands between `<!-- NAME -->` and `<!-- end -->`.  A test sees that it is the last one.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from llmenv_hooks.helper.statefiles import STATE_FILES
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def state_files() -> str:
+    """Return the table of the state files."""
+    rows = [f"| {_code(name)} | {what} |" for name, what in STATE_FILES]
+    return "\n".join(["| file | holds |", "|---|---|", *rows])
+
+
+def _code(name: str) -> str:
+    return f"`{name}`"
+
+
+TABLES = {"state files": state_files}
+
+
+def generated(text: str) -> str:
+    """Return the text of a document with each of its tables made anew."""
+
+    def anew(found: re.Match[str]) -> str:
+        make = TABLES.get(found["name"])
+        return f"<!-- {found['name']} -->\n{make()}\n<!-- end -->" if make else found[0]
+
+    return re.sub(r"<!-- (?P<name>[\w ]+) -->\n.*?<!-- end -->", anew, text, flags=re.S)
+
+
+def pages() -> list[Path]:
+    """Return the documents that may have a table."""
+    return [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+
+
+def main() -> None:
+    """Write every table anew."""
+    for page in pages():
+        page.write_text(generated(page.read_text()))
+
+
+if __name__ == "__main__":
+    main()
