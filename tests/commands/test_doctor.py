@@ -300,7 +300,9 @@ def test_uvx_where_there_is_no_mcp_proxy(world: World) -> None:
     uvx = world.root / "bin" / "uvx"
     uvx.symlink_to("/bin/true")
     world.env["PATH"] = f"{uvx.parent}:/usr/bin:/bin"
-    world.config.write_text(world.config.read_text().replace("bridge = false", ""))
+    world.config.write_text(
+        world.config.read_text().replace("bridge = false", 'bridge = "mcp-proxy"')
+    )
     done = world.run([*as_if(python), "doctor", "--json"])
     (found,) = (one for one in json.loads(done.stdout) if one["check"] == "mcp-proxy")
     assert (found["verdict"], found["found"]) == ("ok", f"{uvx} mcp-proxy")
