@@ -85,7 +85,7 @@ BRIDGE_MUTANTS = (
         "who never ends a request is waited for",
         "        elif now > self._deadline:\n",
         "        elif False:\n",
-        f"{DOORS}test_slow_head_and_slow_body_end",
+        "tests/bridge/test_abuse.py::test_half_open_connections_hold_up_nobody",
     ),
     _mutant(
         "the server is not told of what is cancelled",
