@@ -1,4 +1,4 @@
-"""The `llmenv` command: answers `hook` at once, leaves the rest to the full command line."""
+"""The `llmenv` command: answers `hook` and `connect` at once, leaves the rest to `commands`."""
 
 from __future__ import annotations
 
@@ -35,14 +35,20 @@ def main() -> None:
 def _run() -> int:
     """Run the command and return its exit status.
 
-    `llmenv hook SHELL` runs at every shell start, so it is answered without typer.
+    `llmenv hook SHELL` runs at every shell start, and `llmenv connect NAME` for as long as an agent
+    lives, so they are answered without typer.
     """
     try:
-        if len(sys.argv) == 3 and sys.argv[1] == "hook" and not sys.argv[2].startswith("-"):
-            from llmenv_hooks import hookcache
+        if len(sys.argv) == 3 and not sys.argv[2].startswith("-"):
+            if sys.argv[1] == "hook":
+                from llmenv_hooks import hookcache
 
-            sys.stdout.buffer.write(hookcache.cached_hook(sys.argv[2]))
-            return 0
+                sys.stdout.buffer.write(hookcache.cached_hook(sys.argv[2]))
+                return 0
+            if sys.argv[1] == "connect":
+                from llmenv_hooks.helper.connector import connect
+
+                return connect(sys.argv[2])
         from llmenv_hooks.commands import app
 
         return app.run()

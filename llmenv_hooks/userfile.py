@@ -1,5 +1,8 @@
 """Edits a file of the user's: whole or not at all, with a backup, through symbolic links.
 
+A file that no other can take the place of, as one that is mounted into a container, is written in
+place; what it held is saved first, and put back if that fails.
+
 Owns the directory `backup` in the state directory.
 """
 
@@ -7,12 +10,16 @@ from __future__ import annotations
 
 import contextlib
 import difflib
+import errno
 import os
 import stat
 
 from llmenv_hooks.helper.directories import make_directory, refuse_anothers
 from llmenv_hooks.helper.errors import Problem, printable
 from llmenv_hooks.helper.places import state_dir
+
+# A rename onto it fails (a mount, rename(2)), or nothing may be made beside it.
+NOT_REPLACEABLE = (errno.EBUSY, errno.EXDEV, errno.EACCES, errno.EPERM, errno.EROFS)
 
 
 def load(path: str) -> bytes | None:
@@ -59,9 +66,9 @@ def replace(
 ) -> str | None:
     """Put *new* in the place of *old*, which `load` has returned for *path*; return the backup.
 
-    None stands for no file.  A symbolic link stays one: the file it names is replaced, by a rename.
-    Owner and mode are kept; *mode* is for a file that was not there.  Directories that are missing
-    are made.
+    None stands for no file.  A symbolic link stays one: the file it names is replaced, by a rename
+    if that can be.  Owner and mode are kept; *mode* is for a file that was not there.  Directories
+    that are missing are made.
 
     *original* is *old* without what is ours.  The backup is the file as it was before there was
     anything of ours in it.  It is kept until the file is that again, and there is none for a file
@@ -98,7 +105,7 @@ def _put(
         if new is None:
             os.unlink(target)
         else:
-            write_beside(target, new, stat.S_IMODE(seen.st_mode), seen)
+            _put_over(target, old, new, seen)
     finally:
         if kept is not None and load(kept) == load(target):
             _delete(kept)
@@ -106,17 +113,70 @@ def _put(
     return kept
 
 
+def _put_over(target: str, old: bytes, new: bytes, seen: os.stat_result) -> None:
+    """Put *new* in the place of *old*, by a rename if that can be, else in place.
+
+    Raises:
+        OSError: it cannot be written, and is what it was.
+        Problem: it is not; with the path of what it held.
+    """
+    try:
+        write_beside(target, new, stat.S_IMODE(seen.st_mode), seen)
+    except OSError as error:
+        if error.errno not in NOT_REPLACEABLE:
+            raise
+    else:
+        return
+    saved = _save(f"{_backup_of(target)}.whole", old)
+    try:
+        _overwrite(target, new)
+    except OSError as error:
+        try:
+            _overwrite(target, old)
+        except OSError:
+            raise Problem(
+                f"cannot write {printable(target)}: {error.strerror}; what it held is in"
+                f" {printable(saved)}"
+            ) from None
+        _delete(saved)
+        raise
+    _delete(saved)
+
+
+def _overwrite(target: str, content: bytes) -> None:
+    with open(os.open(target, os.O_WRONLY | os.O_CLOEXEC), "wb") as file:
+        file.write(content)
+        file.truncate()
+        file.flush()
+        os.fsync(file.fileno())
+
+
 def _backups() -> str:
     return os.path.join(state_dir(), "backup")
 
 
+def _backup_of(target: str) -> str:
+    return os.path.join(_backups(), target.lstrip("/"))
+
+
 def _keep(target: str, old: bytes, *, first: bool) -> str:
     """Return the path of the backup of *target*; make it when it is the *first*, or missing."""
-    backup = os.path.join(_backups(), target.lstrip("/"))
+    backup = _backup_of(target)
     if first or not os.path.lexists(backup):
-        make_directory(state_dir())
-        os.makedirs(os.path.dirname(backup), exist_ok=True)
-        write_beside(backup, old, 0o600, None)
+        _save(backup, old)
+    return backup
+
+
+def _save(backup: str, content: bytes) -> str:
+    """Put *content* at *backup*, on the disk when this returns it."""
+    make_directory(state_dir())
+    os.makedirs(os.path.dirname(backup), exist_ok=True)
+    write_beside(backup, content, 0o600, None)
+    directory = os.open(os.path.dirname(backup), os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        os.fsync(directory)
+    finally:
+        os.close(directory)
     return backup
 
 

@@ -109,8 +109,12 @@ class _Document:
     def ends_in_line_comment(self, end: int) -> bool:
         """True when a comment up to the end of its line is what stands before *end*."""
         code = len(self.plain[:end].rstrip(_BLANK))
-        comments = [found[0] for found in _COMMENT.finditer(self.text, code, end)]
+        comments = self.comments(code, end)
         return bool(comments) and comments[-1].startswith("//")
+
+    def comments(self, start: int, end: int) -> list[str]:
+        """Return the comments from *start* to before *end*."""
+        return [found[0] for found in _COMMENT.finditer(self.text, start, end) if not found[1]]
 
     def indent(self, at: int) -> str:
         """Return the blanks at the beginning of the line of *at*."""
@@ -207,7 +211,7 @@ def drop(text: str, path: Sequence[str]) -> str | None:
     # The innermost object that `put` has not made stays, without the member.
     while chain:
         holder, member = chain.pop()
-        if not _was_made(text, holder, member):
+        if not _was_made(document, holder, member):
             return _without(document, holder, member)
     # All objects look as if `put` had made them: perhaps for no file, or for one of comments.
     value = functools.reduce(operator.getitem, path, document.value)
@@ -217,27 +221,41 @@ def drop(text: str, path: Sequence[str]) -> str | None:
     return text[: holder.start + 1] + text[holder.close :]
 
 
-def _was_made(text: str, holder: _Object, member: _Member) -> bool:
+def _was_made(document: _Document, holder: _Object, member: _Member) -> bool:
     """Say whether *holder* looks as `put` makes an object: a blank, *member* and nothing else."""
+    text = document.text
     before = text[holder.start + 1 : member.start]
     after = text[member.end : holder.close]
     nothing_else = len(holder.members) == 1 and not (before + after).strip(_BLANK)
-    return nothing_else and before != ""
+    return nothing_else and before != "" and not document.comments(member.start, member.end)
 
 
 def _without(document: _Document, holder: _Object, member: _Member) -> str:
-    text, begin, end = document.text, document.behind(member.start), member.end
+    """Return the text without *member*, its comma and its line; comments stay, those in it too."""
+    text, end = document.text, member.end
     comma = document.comma(end)
     end = end if comma is None else comma + 1
     blank = text[end : len(text) - len(text[end:].lstrip(_BLANK))]
-    if document.ends_in_line_comment(begin) and "\n" not in blank:
+    comments = document.comments(member.start, end)
+    begin = _behind_line_above(text, member.start)
+    if comments or (document.ends_in_line_comment(begin) and "\n" not in blank):
         begin = member.start  # keep the newline, or the next member would be in that comment
+    new_line = newline_of(text) + document.indent(member.start)
+    stays = new_line.join(comments)
+    if stays and comments[-1].startswith("//") and "\n" not in blank:
+        stays += new_line
     kept = text[:begin]
     index = holder.members.index(member)
     previous = document.comma(holder.members[index - 1].end) if index else None
     if comma is None and previous is not None:
         kept = text[:previous] + text[previous + 1 : begin]
-    return kept + text[end:]
+    return kept + stays + text[end:]
+
+
+def _behind_line_above(text: str, at: int) -> int:
+    """Return where the line before that of *at* ends; with more than blanks before *at*, there."""
+    line = text[:at].rstrip(" \t")
+    return len(line.removesuffix("\n").removesuffix("\r") if line.endswith("\n") else line)
 
 
 def _read(text: str) -> Any:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,6 +15,7 @@ from llmenv_hooks.agents.jsonc import JSON
 from llmenv_hooks.agents.toml import TOML
 from llmenv_hooks.agents.yaml import YAML
 from llmenv_hooks.helper.errors import Problem, UsageError
+from llmenv_hooks.helper.programs import which
 
 
 @dataclass(frozen=True)
@@ -22,8 +23,10 @@ class Agent:
     """One coding agent, and how it wants to be told of a server.
 
     *user* is its file, `${VARIABLE:-else}` as in a shell; *mac* the one on macOS, where that is
-    another; *project* the one in a project, if there is.  *keys* lead to the table of servers; an
-    entry in it is *extra* and the URL at *url_key*.  *private* says that all in the file is ours.
+    another; *project* the one in a project, if there is.  *keys* lead to the table of servers.  An
+    entry in it is *extra* and the URL at *url_key*, or *stdio* and a command: the program and its
+    arguments apart, or with *one_list* together.  *private* says that all in the file is ours.
+    *program* is what a person starts it with; *locks* says that it takes `Lock` on its *user* file.
     """
 
     title: str
@@ -31,11 +34,45 @@ class Agent:
     user: str
     project: str
     keys: tuple[str, ...]
+    program: str
     extra: dict[str, str] = field(default_factory=dict)
     url_key: str = "url"
+    stdio: dict[str, str] = field(default_factory=dict)
+    one_list: bool = False
     format: Format = JSON
     mac: str = ""
     private: bool = False
+    locks: bool = False
+
+    def by_url(self, url: str) -> dict[str, Any]:
+        """Return the entry of a server that is reached at *url*."""
+        return {**self.extra, self.url_key: url}
+
+    def by_command(self, argv: Sequence[str]) -> dict[str, Any]:
+        """Return the entry of a server that *argv* starts, and that speaks stdio."""
+        if self.one_list:
+            return {**self.stdio, "command": list(argv)}
+        return {**self.stdio, "command": argv[0], "args": list(argv[1:])}
+
+    def command_of(self, entry: Mapping[str, Any]) -> list[str]:
+        """Return the argv of *entry*, of any server; [] when it has none."""
+        words = entry.get("command")
+        if not self.one_list:
+            more = entry.get("args", [])
+            words = [words, *more] if isinstance(more, list) else []
+        if not isinstance(words, list) or not all(isinstance(word, str) for word in words):
+            return []
+        return [str(word) for word in words]
+
+    def is_here(self) -> bool:
+        """Say whether it seems to be installed: it has a file or directory here, or is on PATH."""
+        try:
+            path = self.path(False)
+        except Problem:
+            return False
+        beside = os.path.dirname(path)
+        own = beside if beside not in (places.home(), places.config_home()) else path
+        return os.path.exists(path) or os.path.isdir(own) or bool(which(self.program))
 
     def path(self, in_project: bool) -> str:
         """Return the file to edit, an absolute path.
@@ -97,7 +134,10 @@ AGENTS = {
         "${CLAUDE_CONFIG_DIR:-~}/.claude.json",  # https://code.claude.com/docs/en/settings
         ".mcp.json",
         ("mcpServers",),
+        "claude",
         {"type": "http"},
+        stdio={"type": "stdio"},
+        locks=True,
     ),
     "codex": Agent(
         "Codex CLI",
@@ -105,6 +145,7 @@ AGENTS = {
         "${CODEX_HOME:-~/.codex}/config.toml",
         ".codex/config.toml",
         ("mcp_servers",),
+        "codex",
         format=TOML,
     ),
     "gemini": Agent(
@@ -113,6 +154,7 @@ AGENTS = {
         "${GEMINI_CLI_HOME:-~}/.gemini/settings.json",  # packages/core/src/utils/paths.ts
         ".gemini/settings.json",
         ("mcpServers",),
+        "gemini",
         {"type": "http"},
     ),
     "cursor": Agent(
@@ -121,6 +163,7 @@ AGENTS = {
         "~/.cursor/mcp.json",
         ".cursor/mcp.json",
         ("mcpServers",),
+        "cursor",
     ),
     "vscode": Agent(
         "VS Code",
@@ -129,8 +172,10 @@ AGENTS = {
         "${XDG_CONFIG_HOME:-~/.config}/Code/User/mcp.json",
         ".vscode/mcp.json",
         ("servers",),
+        "code",
         {"type": "http"},
         mac="~/Library/Application Support/Code/User/mcp.json",
+        stdio={"type": "stdio"},
     ),
     "windsurf": Agent(
         "Windsurf",
@@ -138,6 +183,7 @@ AGENTS = {
         "~/.codeium/windsurf/mcp_config.json",
         "",
         ("mcpServers",),
+        "windsurf",
         url_key="serverUrl",
     ),
     "zed": Agent(
@@ -146,6 +192,7 @@ AGENTS = {
         "${XDG_CONFIG_HOME:-~/.config}/zed/settings.json",  # https://zed.dev/docs/configuring-zed
         ".zed/settings.json",
         ("context_servers",),
+        "zed",
         mac="~/.config/zed/settings.json",
     ),
     "opencode": Agent(
@@ -154,7 +201,10 @@ AGENTS = {
         "${XDG_CONFIG_HOME:-~/.config}/opencode/opencode.json",  # https://opencode.ai/docs/config
         "opencode.json",
         ("mcp",),
+        "opencode",
         {"type": "remote"},
+        stdio={"type": "local"},
+        one_list=True,
     ),
     "continue": Agent(
         "Continue",
@@ -162,8 +212,10 @@ AGENTS = {
         "${CONTINUE_GLOBAL_DIR:-~/.continue}/mcpServers/llmenv.yaml",  # core/util/paths.ts
         ".continue/mcpServers/llmenv.yaml",
         (),
+        "cn",
         {"type": "streamable-http"},
         format=YAML,
         private=True,
+        stdio={"type": "stdio"},
     ),
 }

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from llmenv_hooks.agents.formats import Format, Unreadable, newline_of
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
 HEAD = """\
 # Written by `llmenv client continue --write`; other servers belong into other files.
@@ -18,11 +18,6 @@ name: llmenv
 version: 0.0.1
 schema: v1
 mcpServers:
-"""
-ENTRY = """\
-{indent}- name: "{name}"
-{indent}  type: streamable-http
-{indent}  url: "{url}"
 """
 _LIST = re.compile(r"mcpServers:(?P<none> \[\])?[ \t]*(?:[ \t]#.*)?\s*")
 _LINE = re.compile(r"(?P<blanks> *)(?P<dash>- +)?(?P<rest>.*)")
@@ -36,17 +31,27 @@ _PAIR = re.compile(
 class _Server:
     """One server of the list: from line *start* to before *end*.
 
-    *values* has the value of each key as (line, column, what stands there).
+    *values* has the value of each key as (line, column, what stands there).  *apart* are the lines
+    among them that belong to none: comments and empty lines.
     """
 
     start: int
     end: int
     values: dict[str, tuple[int, int, str]]
+    apart: list[int]
 
     def get(self, key: str) -> str:
         """Return the value of *key* without its quotes; "" when it has none."""
         value = self.values.get(key, (0, 0, ""))[2]
         return value[1:-1] if value[:1] in ('"', "'") else value
+
+    def read(self, key: str) -> str | list[str]:
+        """Return the value of *key*: a list where it stands as one in its line."""
+        value = self.get(key)
+        try:
+            return [str(word) for word in json.loads(value)] if value.startswith("[") else value
+        except ValueError:
+            return value
 
 
 class _Document:
@@ -69,6 +74,7 @@ class _Document:
 
     def _read_list(self) -> None:
         column = 0  # where the keys of the last server begin
+        goes_on = False  # whether what stands deeper is a value, and a # in it may be too
         if not _LIST.fullmatch(self.lines[self.head]):
             raise self._unreadable(self.head, "mcpServers is no list in lines of its own")
         for number in range(self.head + 1, len(self.lines)):
@@ -77,28 +83,35 @@ class _Document:
             assert found
             blanks, dash, rest = found["blanks"], found["dash"], found["rest"].strip()
             depth = len(blanks)
-            comment = rest.startswith("#") and (not self.servers or depth <= column)
-            if not dash and (not rest or comment):
+            if not dash and (not rest or rest.startswith("#")):
+                if self.servers and (not goes_on or (rest and depth <= column)):
+                    self.servers[-1].apart.append(number)
+                if self.servers and rest and depth > column:
+                    self.servers[-1].end = number + 1
                 continue
             if line[0] not in " -\t":
                 break  # the next key of the file
             begins = dash and (not self.servers or blanks == self.indent)
             if begins:
                 self.indent, column = blanks, found.end("dash")
-                self.servers.append(_Server(number, number, {}))
+                self.servers.append(_Server(number, number, {}, []))
             elif not self.servers or depth < column:
                 raise self._unreadable(number, "llmenv cannot read this line")
             self.servers[-1].end = number + 1
             if begins or (depth == column and not dash):
-                self._read_pair(number, column)
+                goes_on = self._read_pair(number, column)
 
-    def _read_pair(self, number: int, column: int) -> None:
-        """Read the key and value of the last server that line *number* has from *column* on."""
+    def _read_pair(self, number: int, column: int) -> bool:
+        """Read the key and value of the last server that line *number* has from *column* on.
+
+        Return whether the value goes on in the lines that stand deeper.
+        """
         pair = _PAIR.fullmatch(self.lines[number], column)
         if not pair:
             raise self._unreadable(number, "llmenv cannot read this line")
         value = (number, pair.start("value"), pair["value"])
         self.servers[-1].values[pair["key"]] = value
+        return pair["value"][:1] in ("", "|", ">")
 
     def _unreadable(self, number: int, what: str) -> Unreadable:
         return Unreadable(what, number + 1, 1)
@@ -110,7 +123,7 @@ class _Document:
 
 def _read(text: str) -> Any:
     servers = [(one.get("name"), one) for one in _Document(text).servers]
-    return {name: {k: one.get(k) for k in one.values if k != "name"} for name, one in servers}
+    return {name: {k: one.read(k) for k in one.values if k != "name"} for name, one in servers}
 
 
 def _put(text: str | None, path: Sequence[str], value: object) -> str:
@@ -119,9 +132,10 @@ def _put(text: str | None, path: Sequence[str], value: object) -> str:
     if not isinstance(value, dict):
         number, column, old = document.server(path[0]).values[path[1]]
         line = lines[number]
-        lines[number] = line[:column] + json.dumps(value) + line[column + len(old) :]
+        shown = json.dumps(value, ensure_ascii=False)
+        lines[number] = line[:column] + shown + line[column + len(old) :]
         return "".join(lines)
-    entry = ENTRY.format(indent=document.indent, name=path[0], url=value["url"])
+    entry = _entry(document.indent, path[0], value)
     if document.head < 0:
         at, added = len(lines), HEAD + entry
     else:
@@ -135,11 +149,20 @@ def _put(text: str | None, path: Sequence[str], value: object) -> str:
     return "".join([*lines[:at], added, *lines[at:]])
 
 
+def _entry(indent: str, name: str, value: Mapping[str, Any]) -> str:
+    """Return the lines of one server; JSON is YAML."""
+    lines = [f'- name: "{name}"']
+    for key in value:
+        shown = value[key] if key == "type" else json.dumps(value[key], ensure_ascii=False)
+        lines.append(f"  {key}: {shown}")
+    return "".join(f"{indent}{line}\n" for line in lines)
+
+
 def _drop(text: str, path: Sequence[str]) -> str | None:
     document = _Document(text)
     lines, newline, server = document.lines, newline_of(text), document.server(path[0])
     # If `_put` has appended the list together with this entry, all of that is cut off.
-    entry = ENTRY.format(indent="  ", name=path[0], url=server.get("url"))
+    entry = _entry("  ", path[0], {k: server.read(k) for k in server.values if k != "name"})
     if text == HEAD + entry:
         return None
     whole = (HEAD + entry).replace("\n", newline)
@@ -147,7 +170,8 @@ def _drop(text: str, path: Sequence[str]) -> str | None:
         return text.removesuffix(whole)
     if text.endswith(whole.removesuffix(newline)):
         return text.removesuffix(whole.removesuffix(newline)).removesuffix(newline)
-    del lines[server.start : server.end]
+    kept = [lines[number] for number in server.apart if number < server.end]
+    lines[server.start : server.end] = kept
     if len(document.servers) == 1:
         lines[document.head] = lines[document.head].replace(":", ": []", 1)
     if not text.endswith("\n"):

@@ -14,6 +14,7 @@ from llmenv_hooks import render
 from llmenv_hooks.commands.check import check_hooks
 from llmenv_hooks.commands.client import client
 from llmenv_hooks.commands.config import config_app
+from llmenv_hooks.commands.connect import connect_agent
 from llmenv_hooks.commands.doctor import doctor
 from llmenv_hooks.commands.hook import print_export, print_hook
 from llmenv_hooks.commands.init import init
@@ -21,6 +22,7 @@ from llmenv_hooks.commands.install import install, uninstall
 from llmenv_hooks.commands.lifecycle import restart_services, start_services, stop_services
 from llmenv_hooks.commands.logs import print_logs
 from llmenv_hooks.commands.parameters import Command, help_without_command, shell_names
+from llmenv_hooks.commands.setup import setup
 from llmenv_hooks.commands.status import show_status
 from llmenv_hooks.helper.errors import Problem, UsageError, printable
 from llmenv_hooks.helper.version import __version__
@@ -103,6 +105,7 @@ def _options(
 
 
 # In the order in which `llmenv --help` lists them.
+app.command("setup")(setup)
 app.command("hook", cls=Command)(print_hook)
 app.command("export", cls=Command)(print_export)
 app.command("status")(show_status)
@@ -113,6 +116,7 @@ app.command("logs", cls=Command)(print_logs)
 app.command("init")(init)
 app.add_typer(config_app, name="config")
 app.command("client", cls=Command)(client)
+app.command("connect", cls=Command)(connect_agent)
 app.command("install", cls=Command)(install)
 app.command("uninstall", cls=Command)(uninstall)
 app.command("doctor")(doctor)

@@ -43,7 +43,7 @@ def show_config() -> None:
         print(f"server_host = {toml_value(config.server_host)}")
     for service in config.services:
         print(f"\n[services.{service.name}]")
-        for key in Checker.SERVICE_KEYS:
+        for key in Checker.ELSEWHERE_KEYS if service.url else Checker.SERVICE_KEYS:
             print(f"{key} = {toml_value(getattr(service, key))}")
 
 

@@ -74,10 +74,10 @@ def examine() -> Iterator[Finding]:
         yield from _safely("mcp-proxy", bridge_program)
     yield from _safely("left over", left_over_services, config)
     for service in config.services:
-        if config.here:
+        if service in config.run_here:
             for name, check in SERVICE_CHECKS.items():
                 yield from _safely(name, check, service)
-        if not config.here or probe(service.host, service.port):
+        if service not in config.run_here or probe(service.host, service.port):
             yield from _safely("round trip", round_trip, service, config)
 
 

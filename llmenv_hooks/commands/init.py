@@ -18,7 +18,7 @@ from llmenv_hooks.helper.places import config_path
 from llmenv_hooks.helper.ports import find_listener, probe
 from llmenv_hooks.helper.programs import mcp_proxy_command, on_path
 from llmenv_hooks.helper.services import DEFAULT_BIND, DEFAULT_COMMAND, Service, parse_bind
-from llmenv_hooks.places import PACKAGE
+from llmenv_hooks.places import PACKAGE, data_directory
 
 SCHEMA = Path(PACKAGE).resolve() / "config.schema.json"
 PORTS_TRIED = 100
@@ -36,9 +36,9 @@ def init(
         )
     if not yes and not sys.stdin.isatty():
         raise UsageError("init has no terminal to ask on; llmenv init --yes asks nothing")
-    command = _choose_command(yes)
-    service = _at_a_free_port(command)
-    userfile.replace(path, None, _config_of(service).encode(), mode=0o600)
+    command = choose_command(yes)
+    service = at_a_free_port(command)
+    userfile.replace(path, None, config_text(service).encode(), mode=0o600)
     print(f"wrote {printable(path)}: {service.name} on {service.bind}")
     print("next: `llmenv start` starts it, `llmenv install` has your shell keep it running")
     try:
@@ -47,8 +47,14 @@ def init(
         print(f"llmenv: before it can start: {problem}", file=sys.stderr)
 
 
-def _choose_command(yes: bool) -> list[str]:
-    """Return the command of the memory server: icm's, the example's, or what the user enters."""
+def choose_command(yes: bool) -> list[str]:
+    """Return the command of the memory server: icm's, the example's, or what the user enters.
+
+    With *yes* nothing is asked.
+
+    Raises:
+        Problem: the example cannot run here, or what was entered is no command.
+    """
     if on_path("icm"):
         print("icm is on PATH: the memory server is `icm serve`")
         return list(DEFAULT_COMMAND)
@@ -82,8 +88,21 @@ def _example_server() -> str:
     return os.path.join(os.path.dirname(PACKAGE), "examples", "memory_server.py")
 
 
-def _at_a_free_port(command: list[str]) -> Service:
-    """Return the service that runs *command* on the first port, from the default on, for it."""
+def store() -> str:
+    """Return the file in which the example server keeps its memories.
+
+    Raises:
+        Problem: neither XDG_DATA_HOME nor HOME says where.
+    """
+    return os.path.join(data_directory(), "memory.db")
+
+
+def at_a_free_port(command: list[str]) -> Service:
+    """Return the service that runs *command* on the first port, from the default on, for it.
+
+    Raises:
+        Problem: all are taken.
+    """
     host, first = parse_bind(DEFAULT_BIND)
     for port in range(first, first + PORTS_TRIED):
         service = Service("memory", command, f"{host}:{port}")
@@ -96,7 +115,7 @@ def _at_a_free_port(command: list[str]) -> Service:
     raise Problem(f"no free port from {first} to {first + PORTS_TRIED - 1}; nothing written")
 
 
-def _config_of(service: Service) -> str:
+def config_text(service: Service) -> str:
     """Return the text of a config with *service* in it."""
     import jinja2
 

@@ -15,6 +15,7 @@ import typer
 
 from llmenv_hooks import onefile, render, userfile
 from llmenv_hooks.commands import rcblock
+from llmenv_hooks.commands.agentfiles import one_file_is_used
 from llmenv_hooks.commands.parameters import OptionalShell
 from llmenv_hooks.commands.rcfiles import rc_files, startup_files
 from llmenv_hooks.helper.errors import Problem, UsageError, printable
@@ -112,7 +113,8 @@ def uninstall(shell: OptionalShell = None) -> None:
         except Problem as problem:
             print(f"llmenv: {problem}", file=sys.stderr)
             failed = True
-    onefile.take_away_all()
+    if not one_file_is_used():
+        onefile.take_away_all()
     if failed:
         raise typer.Exit(1)
     if not found:

@@ -42,11 +42,12 @@ def stop_services(name: Annotated[str | None, service_argument("all")] = None) -
     config = _config_of_this_host()
     forgotten = left_over(config, state_dir())
     if name:
-        config.services += forgotten
+        # One that is left over may have the name of one that runs elsewhere now.
+        config.services = forgotten + config.services
         for_each_service([named_service(config, name)], "stopping", _stop)
         return
     # A service that is left over may hold the port of one in the config, so it is stopped first.
-    for services in (forgotten, config.services):
+    for services in (forgotten, config.run_here):
         for_each_service(services, "stopping", _stop)
 
 
@@ -58,7 +59,7 @@ def restart_services(
     if name:
         for_each_service([named_service(config, name)], "restarting", _restart)
     else:
-        for_each_service(config.services, "restarting", _restart_if_wanted)
+        for_each_service(config.run_here, "restarting", _restart_if_wanted)
 
 
 def _start(service: Service) -> tuple[str, str]:

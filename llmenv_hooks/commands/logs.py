@@ -13,6 +13,7 @@ from llmenv_hooks.helper.configfiles import load_config
 from llmenv_hooks.helper.errors import Problem, UsageError, printable
 from llmenv_hooks.helper.places import state_dir
 from llmenv_hooks.helper.realms import find
+from llmenv_hooks.helper.services import refuse_elsewhere
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -35,6 +36,7 @@ def print_logs(
     if name is None and len(config.services) > 1:
         raise UsageError(f"which service? there is: {known_services(config)}")
     service = named_service(config, name) if name else config.services[0]
+    refuse_elsewhere(service)
     log, _ = find(service, state_dir())
     written = _content(log.log)
     last = (_lines(_content(log.old_log)) + _lines(written))[-lines:] if lines else []

@@ -48,10 +48,12 @@ Shell = Annotated[str, _SHELL]
 OptionalShell = Annotated[str | None, _SHELL]
 
 
-def service_argument(default: str) -> Any:
-    """Return the argument SERVICE of a command that takes *default* without it."""
+def service_argument(default: str = "") -> Any:
+    """Return the argument SERVICE of a command that has *default*; "": it must be given."""
     return typer.Argument(
-        metavar="SERVICE", help=f"default: {default}", autocompletion=_service_names
+        metavar="SERVICE",
+        help=f"default: {default}" if default else "its name in the config",
+        autocompletion=_service_names,
     )
 
 

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from http.client import HTTPException
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
 
 from llmenv_hooks.commands.bridge_checks import processes_left_behind, who_may_ask
 from llmenv_hooks.commands.findings import Finding
@@ -14,26 +12,19 @@ from llmenv_hooks.helper.errors import Problem
 from llmenv_hooks.helper.failures import read_failure
 from llmenv_hooks.helper.identity import DEAD, ELSEWHERE, HERE, read_record
 from llmenv_hooks.helper.locks import start_lock_holder, start_lock_is_held
-from llmenv_hooks.helper.mcp import DEEP_TIMEOUT_S, call_mcp
+from llmenv_hooks.helper.mcp import say_hello
 from llmenv_hooks.helper.pidfile import read_pidfile
 from llmenv_hooks.helper.places import state_dir
-from llmenv_hooks.helper.programs import expanded, program_path
+from llmenv_hooks.helper.programs import expanded, expanded_headers, program_path
 from llmenv_hooks.helper.records import left_over
 from llmenv_hooks.helper.services import open_to_others
 from llmenv_hooks.helper.status import Status, inspect
-from llmenv_hooks.helper.version import __version__
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from llmenv_hooks.helper.configs import Config
     from llmenv_hooks.helper.services import Service
-
-HELLO = {
-    "protocolVersion": "2025-06-18",
-    "capabilities": {},
-    "clientInfo": {"name": "llmenv-doctor", "version": __version__},
-}
 
 
 def _command(service: Service) -> Iterator[Finding]:
@@ -123,26 +114,19 @@ def _lock(service: Service, seen: Status) -> Finding:
 def round_trip(service: Service, config: Config) -> Iterator[Finding]:
     """Say hello as an agent would, through the URL that agents get."""
     url = config.url(service)
-    parts = urlsplit(url)
     began = time.monotonic()
     try:
-        answer = call_mcp(parts.hostname or "", parts.port or 0, "initialize", HELLO)
-        server = answer["result"]["serverInfo"]["name"]
-    except TimeoutError:
-        why = f"no answer within {DEEP_TIMEOUT_S:.0f} s"
-    except OSError as error:
-        why = error.strerror or str(error)
-    except (HTTPException, ValueError, LookupError, TypeError):
-        why = "what answers there is no MCP server"
+        server = say_hello(url, expanded_headers(service))
+    except Problem as problem:
+        todo = f"llmenv logs {service.name}" if config.here else f"look on {config.server_host}"
+        if service.url:
+            todo = "look there, and at url and headers of this service in the config"
+        serious = service.bridge or service.url
+        yield Finding("round trip", "fail" if serious else "warn", str(problem), todo, service.name)
     else:
         took = (time.monotonic() - began) * 1000
         found = f"{url}: {server} answered in {took:.0f} ms"
         yield Finding("round trip", "ok", found, service=service.name)
-        return
-    todo = f"llmenv logs {service.name}" if config.here else f"look on {config.server_host}"
-    yield Finding(
-        "round trip", "fail" if service.bridge else "warn", f"{url}: {why}", todo, service.name
-    )
 
 
 SERVICE_CHECKS = {

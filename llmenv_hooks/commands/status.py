@@ -12,7 +12,9 @@ from llmenv_hooks.commands import tables
 from llmenv_hooks.commands.bridge_checks import left_behind, summary
 from llmenv_hooks.helper.configfiles import load_config
 from llmenv_hooks.helper.errors import Problem, printable
+from llmenv_hooks.helper.mcp import say_hello
 from llmenv_hooks.helper.places import state_dir
+from llmenv_hooks.helper.programs import expanded_headers
 from llmenv_hooks.helper.records import left_over
 from llmenv_hooks.helper.status import inspect
 
@@ -49,7 +51,7 @@ def show_status(
 
 
 def _is_wrong(row: dict[str, object], wanted: set[str]) -> bool:
-    if row["state"] == "unknown":
+    if row["state"] in ("unknown", "unreachable"):
         return True
     return row["service"] in wanted and row["state"] not in ("running", "stopped")
 
@@ -59,11 +61,13 @@ def _row(service: Service, config: Config) -> dict[str, object]:
         "service": service.name,
         "state": "elsewhere",
         "pid": None,
-        "address": service.bind,
+        "address": service.bind or None,
         "uptime": None,
         "url": config.url(service),
         "log": None,
     }
+    if service.url:
+        return row | _asked(service)
     if not config.here:
         return row | {"detail": f"runs on {config.server_host}"}
     try:
@@ -73,6 +77,15 @@ def _row(service: Service, config: Config) -> dict[str, object]:
     row |= {"state": seen.state, "pid": seen.pid, "uptime": seen.uptime}
     row |= {"bridge": seen.bridge, "left_behind": left_behind(seen.files)}
     return row | {"log": seen.files.log, "detail": seen.detail}
+
+
+def _asked(service: Service) -> dict[str, object]:
+    """Return how a *service* that runs elsewhere answers."""
+    try:
+        say_hello(service.url, expanded_headers(service))
+    except Problem as problem:
+        return {"state": "unreachable", "detail": str(problem)}
+    return {"state": "running", "detail": ""}
 
 
 def _print_table(rows: list[dict[str, object]]) -> None:

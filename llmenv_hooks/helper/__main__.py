@@ -7,6 +7,7 @@ import sys
 
 from llmenv_hooks.helper.arguments import USAGE, Arguments
 from llmenv_hooks.helper.background import hook_pass
+from llmenv_hooks.helper.connector import connect
 from llmenv_hooks.helper.errors import NotYet, Problem, Result
 from llmenv_hooks.helper.output import open_standard_descriptors, say, say_json
 from llmenv_hooks.helper.packing import pack
@@ -51,6 +52,8 @@ def _run_command(arguments: Arguments) -> int:
         return 0
     if arguments.hook:
         return hook_pass(*arguments.hook)
+    if "--connect" in arguments.values:
+        return connect(arguments.values["--connect"])
     packed = arguments.path("--pack")
     if packed is not None:
         pack(packed)

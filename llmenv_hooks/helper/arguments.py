@@ -33,6 +33,8 @@ or `NAME not-running`.
     --stop           end it instead, and leave it stopped
     --json           a JSON object a line instead of words
     --quiet          nothing on stdout
+    --connect NAME   be the stdio MCP server of the service NAME, for an agent:
+                     start it if it is down, bring it back when it dies
     --pack PATH      write this program to PATH, as one file, and its bridge
                      beside it
     --hook STATE CONFIG   as the prompt hook calls it: detached, silent, with
@@ -42,8 +44,8 @@ Exit status: 0 all run; 1 one could not be started (why, on stderr); 2 wrong
 usage or config; 75 not up within the timeout, but being started; 130
 interrupted.
 
-It needs Python 3.11 and its standard library, nothing else.  --pack writes all of
-it as one file: copy that where you like and run it as
+It needs Python 3.11 and its standard library, nothing else.  --pack writes all
+of it as one file: copy that where you like and run it as
 `python3 -I -S llmenv-ensure.py`."""
 
 
@@ -57,7 +59,7 @@ class Arguments:
         UsageError: it says what is wrong.
     """
 
-    VALUES = ("--service", "--bind", "--pidfile", "--timeout", "--pack")
+    VALUES = ("--service", "--bind", "--pidfile", "--timeout", "--pack", "--connect")
     SWITCHES = (
         "--start",
         "--stop",
@@ -146,7 +148,9 @@ class Arguments:
             if not config.here:
                 raise Problem(config.not_here)
             return [known[named]]
-        base = known.get(named or DEFAULT_NAME) or Service(named or DEFAULT_NAME)
+        base = known.get(named or DEFAULT_NAME)
+        if base is None or base.url:
+            base = Service(named or DEFAULT_NAME)
         bridge = NO_BRIDGE if "--no-bridge" in self.switches else base.bridge
         bind = self.values.get("--bind", base.bind)
         return [base.but(command=self.command or base.command, bind=bind, bridge=bridge)]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 
 from llmenv_hooks.helper.errors import printable
-from llmenv_hooks.helper.services import Service, is_local, reachable
+from llmenv_hooks.helper.services import Service, is_local, reachable, url_of
 
 
 class Config:
@@ -37,11 +37,14 @@ class Config:
     @property
     def kept_alive(self) -> list[Service]:
         """The services that run on this host without being asked for by name."""
-        return [service for service in self.services if service.autostart] if self.here else []
+        return [service for service in self.run_here if service.autostart]
+
+    @property
+    def run_here(self) -> list[Service]:
+        """The services that run on this host."""
+        return [service for service in self.services if not service.url] if self.here else []
 
     def url(self, service: Service) -> str:
         """Return the URL at which an agent on this host reaches *service*."""
-        host = reachable(service.host)
-        if not self.here and self.server_host and is_local(host):
-            host = self.server_host
-        return f"http://{f'[{host}]' if ':' in host else host}:{service.port}/mcp"
+        elsewhere = not self.here and is_local(reachable(service.host))
+        return url_of(service, (elsewhere and self.server_host) or "")

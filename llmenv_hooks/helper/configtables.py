@@ -25,6 +25,7 @@ class Checker:
     """Turns a parsed config into a `Config`, or says which line is wrong."""
 
     SERVICE_KEYS = tuple("command bind bridge origins env cwd start_timeout autostart".split())
+    ELSEWHERE_KEYS = ("url", "headers")
 
     def __init__(self, path: str, text: str, stamp: str) -> None:
         self.path = path
@@ -49,9 +50,12 @@ class Checker:
         if not valid_name(name):
             self.wrong(f"services.{name}", "", "a service's name is letters, digits, - and _")
         where = f"services.{name}"
+        if "url" in values:
+            return self.elsewhere(name, where, values)
         for key in values:
             if key not in self.SERVICE_KEYS:
-                self.wrong(where, key, f"unknown key; want one of {', '.join(self.SERVICE_KEYS)}")
+                known = ", ".join([*self.SERVICE_KEYS, "url"])
+                self.wrong(where, key, f"unknown key; want one of {known}")
         command = values.get("command", [])
         if not (_strings(command) and command[0]):
             self.wrong(where, "command", 'want a list of strings, e.g. ["icm", "serve"]')
@@ -102,11 +106,29 @@ class Checker:
             self.wrong(where, "origins", f'only bridge = "{GUARDED}" looks at the origin')
         return bridge, origins
 
+    def elsewhere(self, name: str, where: str, values: dict[str, Any]) -> Service:
+        """Return a service that runs elsewhere: where, and which headers it wants."""
+        for key in values:
+            if key not in self.ELSEWHERE_KEYS:
+                why = "not with url, which says that the service runs elsewhere"
+                self.wrong(where, key, why if key in self.SERVICE_KEYS else "unknown key")
+        url, headers = values["url"], values.get("headers", {})
+        if not (isinstance(url, str) and _is_url(url)):
+            self.wrong(where, "url", "want a URL in quotes, e.g. https://mcp.example.com/mcp")
+        if not (isinstance(headers, dict) and _strings([*headers, *headers.values(), ""])):
+            self.wrong(where, "headers", 'want strings, e.g. { Authorization = "Bearer ${TOKEN}" }')
+        if not all(map(_is_token, headers)):
+            self.wrong(where, "headers", "a header's name is letters, digits and -")
+        for text in headers.values():
+            if not (text.isascii() and text.isprintable() and expandable(text)):
+                self.wrong(where, "headers", "want visible ASCII; a ${ begins a ${NAME}")
+        return Service(name, url=url, headers=headers, bridge=False, stamp=self.stamp)
+
     def distinct(self, services: list[Service]) -> None:
         for index, service in enumerate(services):
             for other in services[:index]:
                 where = f"services.{service.name}"
-                if (other.host, other.port) == (service.host, service.port):
+                if service.bind and service.bind == other.bind:
                     self.wrong(where, "bind", f"{service.bind} is the bind of {other.name} too")
                 if variable(other.name) == variable(service.name):
                     self.wrong(where, "", f"shares its variable with {other.name}; rename one")
@@ -145,6 +167,23 @@ class Checker:
 def _dotted(key: str) -> list[str]:
     """Return the parts of a TOML key, as far as a scan can tell."""
     return [part.strip().strip("\"'") for part in key.split(".")]
+
+
+def _is_url(text: str) -> bool:
+    """True for a URL of HTTP that has a host, and no user, space or fragment."""
+    from urllib.parse import urlsplit
+
+    try:
+        parts = urlsplit(text)
+        host = bool(parts.hostname) and (parts.port is None or parts.port > 0)
+    except ValueError:
+        return False
+    odd = not (text.isascii() and text.isprintable()) or any(c in text for c in ' #"<>\\')
+    return text.startswith(("http://", "https://")) and host and "@" not in parts.netloc and not odd
+
+
+def _is_token(text: str) -> bool:
+    return bool(text) and text.isascii() and text.replace("-", "").replace("_", "").isalnum()
 
 
 def _strings(value: object) -> bool:

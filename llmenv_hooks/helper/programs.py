@@ -87,6 +87,22 @@ def expanded(service: Service) -> Service:
     return meant
 
 
+def expanded_headers(service: Service) -> dict[str, str]:
+    """Return the headers of *service* with what `${NAME}` stands for in them.
+
+    Raises:
+        Problem: a variable is not set, or holds what no header can have.
+    """
+    try:
+        headers = {name: _expand(value) for name, value in service.headers.items()}
+    except Problem as problem:
+        raise Problem(f"{service.name}: {problem}") from None
+    for name, value in headers.items():
+        if not (value.isascii() and value.isprintable()):
+            raise Problem(f"{service.name}: the header {name} has more than visible ASCII")
+    return headers
+
+
 def _references(text: str) -> tuple[str, list[tuple[str, str]]]:
     """Split *text* at each ${NAME}: what comes first, then each NAME with what follows it.
 

@@ -24,7 +24,7 @@ from llmenv_hooks.helper.proofs import is_stopped
 from llmenv_hooks.helper.publishing import is_published
 from llmenv_hooks.helper.realms import in_our_realm
 from llmenv_hooks.helper.records import started_as
-from llmenv_hooks.helper.services import DEFAULT_NAME, Service
+from llmenv_hooks.helper.services import DEFAULT_NAME, Service, refuse_elsewhere
 from llmenv_hooks.helper.sight import ANOTHER_REALMS, Sight, look
 from llmenv_hooks.helper.stopping import end_tree
 
@@ -53,8 +53,9 @@ def ensure(
 
     Raises:
         NotYet: it is being started, and was not up in time.
-        Problem: it could not be started; the message says why and what to do.
+        Problem: it runs elsewhere, or could not be started; the message says why and what to do.
     """
+    refuse_elsewhere(service)
     deadline = time.monotonic() + timeout
     return in_our_realm(
         lambda files: _run(Attempt(service, files, deadline, hook=hook, deep=deep, revive=revive)),

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 def left_over(config: Config, state: str) -> list[Service]:
     """Return what runs here by its record in *state*, though *config* has it no more."""
-    known = {service.name for service in config.services}
+    known = {service.name for service in config.services if not service.url}
     return [
         Service(files.service, bind=record.bind, bridge=False)
         for files, record in living(state)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import _socket
 import zlib
 
-from llmenv_hooks.helper.errors import UsageError, printable
+from llmenv_hooks.helper.errors import Problem, UsageError, printable
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -51,10 +51,11 @@ class Service:
 
     *command* is an argv; *bind* as for `parse_bind`; *bridge* is GUARDED (our
     own), MCP_PROXY (also True) or NO_BRIDGE (also False: the command listens by itself); *origins*
-    are the web origins that our bridge lets in; *env* is added to the daemon's environment;
-    *cwd* is absolute; *start_timeout* in seconds; *stamp* changes when the config does; without
-    *autostart* it is only started by name.  *command*, *cwd* and the values of *env* are as in the
-    config: `expanded` puts in what `~` and `${NAME}` stand for.
+    are the web origins that our bridge lets in; *url* is where a service is that runs elsewhere,
+    which has no bind, and *headers* what it wants to be told; *env* is added to the daemon's
+    environment; *cwd* is absolute; *start_timeout* in seconds; *stamp* changes with the config;
+    without *autostart* it is only started by name.  *command*, *cwd* and the values of *env* and
+    *headers* are as in the config: `expanded` puts in what `~` and `${NAME}` stand for.
     """
 
     def __init__(
@@ -70,10 +71,14 @@ class Service:
         start_timeout: float = START_TIMEOUT_S,
         autostart: bool = True,
         stamp: str = "",
+        url: str = "",
+        headers: dict[str, str] | None = None,
     ) -> None:
         self.name = name
         self.command = list(command or DEFAULT_COMMAND)
-        self.host, self.port = parse_bind(bind)
+        self.host, self.port = ("", 0) if url else parse_bind(bind)
+        self.url = url
+        self.headers = dict(headers or {})
         self.bridge = (NO_BRIDGE, MCP_PROXY)[bridge] if isinstance(bridge, bool) else bridge
         self.origins = list(origins or [])
         self.env = dict(env or {})
@@ -87,12 +92,14 @@ class Service:
 
     def but(self, **changed: Any) -> Service:
         """Return this service with the fields that are named *changed*."""
-        names = "name command bind bridge origins env cwd start_timeout autostart stamp".split()
-        return Service(**{name: getattr(self, name) for name in names} | changed)
+        names = "name command bind bridge origins env cwd start_timeout autostart stamp url headers"
+        return Service(**{name: getattr(self, name) for name in names.split()} | changed)
 
     @property
     def bind(self) -> str:
-        """The address as one word, IPv6 in brackets."""
+        """The address as one word, IPv6 in brackets; "" for a service that runs elsewhere."""
+        if self.url:
+            return ""
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
 
@@ -104,6 +111,23 @@ def checksum(parts: list[str]) -> str:
 def reachable(host: str) -> str:
     """Return the address to connect to for a daemon that binds *host*."""
     return {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
+
+
+def url_of(service: Service, host: str = "") -> str:
+    """Return the URL of *service*; on *host*, if that is not "", and not where it binds."""
+    if service.url:
+        return service.url
+    host = host or reachable(service.host)
+    return f"http://{f'[{host}]' if ':' in host else host}:{service.port}/mcp"
+
+
+def refuse_elsewhere(service: Service) -> None:
+    """Raise Problem for a service that runs elsewhere."""
+    if service.url:
+        raise Problem(
+            f"{service.name} runs elsewhere, at {printable(service.url)}:"
+            " nothing of it is started or stopped here"
+        )
 
 
 def is_local(host: str) -> bool:

@@ -23,6 +23,8 @@ STATE_FILES = (
     ("NAME.log", "the daemon's output, at most 1 MiB; what came before is in NAME.log.1"),
     ("config.parsed", "the config as it was last read"),
     ("config.toml.fail", "what is wrong with the config, while it is"),
+    ("setup.json", "what `llmenv setup` has made, for `--undo`"),
+    ("backup/", "files of yours as they were before there was anything of ours in them"),
     ("helper.log", "the traceback of a bug in a background run"),
     ("README", "this table"),
 )

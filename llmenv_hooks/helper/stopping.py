@@ -23,7 +23,7 @@ from llmenv_hooks.helper.processes import descendants, send_signal, start_time
 from llmenv_hooks.helper.proofs import mark_stopped
 from llmenv_hooks.helper.realms import in_our_realm
 from llmenv_hooks.helper.records import started_as
-from llmenv_hooks.helper.services import Service
+from llmenv_hooks.helper.services import Service, refuse_elsewhere
 from llmenv_hooks.helper.sight import ANOTHER_REALMS, look
 
 
@@ -33,9 +33,10 @@ def stop(service: Service, state: str, *, timeout: float = 30.0) -> bool:
     It stays stopped, for hooks and for `llmenv-ensure`, until it is started with *revive*.
 
     Raises:
-        Problem: it runs, and no identity record proves it ours; or it would not end.
+        Problem: it runs elsewhere, no identity record proves it ours, or it would not end.
         NotYet: another process held the start lock for *timeout* seconds.
     """
+    refuse_elsewhere(service)
     deadline = time.monotonic() + timeout
     return in_our_realm(
         lambda files: _stop(service, files, deadline), *instances(service.name, state)

@@ -38,7 +38,7 @@ def at_once(
     working: dict[int, tuple[Service, int]] = {}
     for service in services:
         try:
-            reader, pid = _begin(work, service)
+            reader, pid = begin_work(_for(service, work))
         except OSError:
             yield service, work(service)  # no process to be had: one after the other, then
             continue
@@ -48,7 +48,7 @@ def at_once(
         for reader, _ in poll.poll():
             poll.unregister(reader)
             service, pid = working.pop(reader)
-            yield service, _outcome(reader, pid)
+            yield service, outcome_of(reader, pid)
 
 
 def worst_status(statuses: Iterable[int | None]) -> int:
@@ -57,8 +57,18 @@ def worst_status(statuses: Iterable[int | None]) -> int:
     return next((status for status in (1, 2, 75) if status in seen), max(seen, default=0))
 
 
-def _begin(work: Callable[[Service], Outcome], service: Service) -> tuple[int, int]:
-    """Fork a process that does the work; return where its report is to be read, and its pid."""
+def _for(service: Service, work: Callable[[Service], Outcome]) -> Callable[[], Outcome]:
+    return lambda: work(service)
+
+
+def begin_work(work: Callable[[], Any]) -> tuple[int, int]:
+    """Fork a process that does *work*; return where its report is to be read, and its pid.
+
+    `outcome_of` both is what *work* returned.
+
+    Raises:
+        OSError: there is no process to be had.
+    """
     reader, writer = os.pipe()
     try:
         pid = os.fork()
@@ -67,16 +77,16 @@ def _begin(work: Callable[[Service], Outcome], service: Service) -> tuple[int, i
         os.close(writer)
         raise
     if pid == 0:
-        _work_and_end(work, service, writer)
+        _work_and_end(work, writer)
     os.close(writer)
     return reader, pid
 
 
-def _work_and_end(work: Callable[[Service], Any], service: Service, writer: int) -> NoReturn:
+def _work_and_end(work: Callable[[], Any], writer: int) -> NoReturn:
     """Do the work in this process, which has been forked for it, and write the report."""
     try:
         try:
-            report = marshal.dumps((True, work(service)))
+            report = marshal.dumps((True, work()))
         except Exception:
             import traceback
 
@@ -86,8 +96,12 @@ def _work_and_end(work: Callable[[Service], Any], service: Service, writer: int)
         os._exit(0)
 
 
-def _outcome(reader: int, pid: int) -> Any:
-    """Return what the process *pid* has written to *reader*, or None; it has ended by then."""
+def outcome_of(reader: int, pid: int) -> Any:
+    """Return what the process *pid* has written to *reader*; None: it was ended before.
+
+    Raises:
+        RuntimeError: its work raised; the message is the traceback.
+    """
     with open(reader, "rb") as file:
         report = file.read()
     os.waitpid(pid, 0)

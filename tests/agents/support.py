@@ -43,6 +43,8 @@ SHAPES: dict[str, tuple[tuple[str, ...], dict[str, str]]] = {
     "opencode": (("mcp",), {"type": "remote", "url": "{url}"}),
     "continue": (("mcpServers",), {"type": "streamable-http", "url": "{url}"}),
 }
+# What an entry with a command has besides that.
+STDIO = {name: {"type": "stdio"} for name in ("claude", "vscode", "continue")}
 IN_JSON = [name for name in AGENTS if name not in ("codex", "continue")]
 
 JSON_TEXTS = {
@@ -130,6 +132,16 @@ def expected(name: str, port: int = 7878) -> dict[str, dict[str, str]]:
     }
 
 
+def by_connect(name: str, program: str) -> dict[str, dict[str, Any]]:
+    """Return what each agent's documentation shows of a stdio server, for our services."""
+    return {
+        service: {"type": "local", "command": [program, "connect", service]}
+        if name == "opencode"
+        else STDIO.get(name, {}) | {"command": program, "args": ["connect", service]}
+        for service in URLS
+    }
+
+
 def others(name: str, content: bytes | None) -> dict[str, Any]:
     """Return what *content* holds besides our servers, and tables without any."""
     found = parsed(name, content)
@@ -141,11 +153,13 @@ def others(name: str, content: bytes | None) -> dict[str, Any]:
 class Home:
     """A home with a config, in which `llmenv client` is called without a process of its own."""
 
-    def __init__(self, root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    def __init__(self, root: Path, capsys: pytest.CaptureFixture[str], program: Path) -> None:
         self.root = root
         self.capsys = capsys
         self.config = root / "config.toml"
         self.config.write_text(CONFIG)
+        self.program = program  # the path that entries are to have
+        self.http = True  # whether entries are to be URLs
 
     def path(self, name: str) -> Path:
         return self.root / os.path.relpath(AGENTS[name].path(False), self.root)
@@ -164,9 +178,14 @@ class Home:
     def port(self, port: int) -> None:
         self.config.write_text(CONFIG.replace('127.0.0.1:7878"\n', f'127.0.0.1:{port}"\n'))
 
+    def commands(self, name: str) -> dict[str, dict[str, Any]]:
+        """Return the entries by connect that the file of the agent *name* is to have."""
+        return by_connect(name, str(self.program))
+
     def __call__(self, name: str | None, *options: str) -> str:
         """Return what `llmenv client` prints."""
-        client(name, **dict.fromkeys(options, True))
+        more = ["http"] if self.http and name and "remove" not in options else []
+        client(name, **dict.fromkeys([*options, *more], True))
         return self.capsys.readouterr().out
 
 

@@ -31,15 +31,15 @@ def test_the_table_says_where_our_servers_are(home: Home) -> None:
     home.put("cursor", b'{"mcpServers": {"memory": {"command": "x\\u001b"}}}')
     home.put("zed", b"{\x1b")
     rows = table()
-    assert rows["claude"].endswith("memory: old URL, tunnel: yes")
-    assert rows["codex"].split() == ["codex", str(home.path("codex")), "yes"]
+    assert rows["claude"].endswith("memory: old URL, tunnel: yes (HTTP)")
+    assert rows["codex"].split() == ["codex", str(home.path("codex")), "yes", "(HTTP)"]
     assert rows["cursor"].endswith("memory: another server, tunnel: no")
     assert f"{home.path('zed')}:1:2: Expecting property name" in rows["zed"]
     assert list(table(project=True)) == [name for name in AGENTS if name != "windsurf"]
 
 
 def test_write_without_an_agent_updates_all_that_have_an_old_url(home: Home) -> None:
-    nothing = "no agent has an old URL of ours; nothing was changed\n"
+    nothing = "no agent that has our servers has an old address or none; nothing was changed\n"
     assert home(None, "write") == nothing
     written = ["claude", "codex", "cursor", "continue"]
     for name in written:

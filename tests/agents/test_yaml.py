@@ -64,8 +64,9 @@ def test_any_yaml_is_kept(servers: list[dict[str, Any]], indent: int, more: bool
     )
     text = out.getvalue()
     read = library.YAML(typ="safe").load
-    put = YAML.put(text, ("new",), {"url": "u"})
-    new = {"name": "new", "type": "streamable-http", "url": "u"}
+    value = {"type": "stdio", "command": "é", "args": ["u", '"']} if more else {"url": "u"}
+    put = YAML.put(text, ("new",), value)
+    new = {"name": "new"} | value
     assert read(put) == read(text) | {"mcpServers": [*whole, new]}
     assert YAML.drop(put, ("new",)) == text
     assert set(YAML.read(text)) == {server["name"] for server in whole}

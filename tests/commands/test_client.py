@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from typing import TYPE_CHECKING
 
 import pytest
-from agents.support import CONFIG, SHAPES, expected, parsed
+from agents.support import CONFIG, SHAPES, by_connect, expected, parsed
 from commands.support import llmenv
 
 from llmenv_hooks.agents.table import AGENTS
@@ -29,21 +30,29 @@ def run(world: World, *words: str) -> tuple[int, str, str]:
 
 @pytest.mark.parametrize("name", AGENTS)
 def test_the_snippet_alone_is_on_stdout(world: World, name: str) -> None:
-    status, out, err = run(world, name)
+    status, out, err = run(world, name, "--http")
     assert (status, parsed(name, out.encode())) == (
         0,
         parsed(name, out.encode()) | {SHAPES[name][0][0]: expected(name)},
     )
     (line,) = err.splitlines()
     assert line.startswith(f"llmenv: goes into {world.root}/")
-    assert line.endswith(f"; llmenv client {name} --write merges it")
+    assert line.endswith(f"; llmenv client {name} --write --http merges it")
+    status, out, err = run(world, name)
+    servers = parsed(name, out.encode())[SHAPES[name][0][0]]
+    entry = servers["tunnel"]
+    program, *words = entry["command"] if name == "opencode" else [entry["command"], *entry["args"]]
+    assert (status, words) == (0, ["connect", "tunnel"])
+    assert os.access(program, os.X_OK)
+    assert servers == by_connect(name, program)
+    assert err.endswith(f"; llmenv client {name} --write merges it\n")
 
 
 def test_a_file_is_written_shown_and_cleaned_again(world: World) -> None:
     assert run(world, "claude", "--write")[0] == 0
     path = world.home / ".claude.json"
     assert run(world, "claude", "--write")[1] == f"{path} is up to date; nothing was changed\n"
-    assert run(world)[1].splitlines()[1].split() == ["claude", str(path), "yes"]
+    assert run(world)[1].splitlines()[1].split() == ["claude", str(path), "yes", "(connect)"]
     assert run(world, "claude", "--remove")[0] == 0
     assert not path.exists()
     path.write_text('{"a": }')
@@ -59,6 +68,7 @@ def test_a_file_is_written_shown_and_cleaned_again(world: World) -> None:
     [
         (["nope\x1b"], "no agent 'nope?'; there is: claude, codex, "),
         (["--remove"], "which agent? there is: claude, "),
+        (["--write", "--http"], "which agent? there is: claude, "),
         (["claude", "--write", "--remove"], "--write and --remove exclude each other"),
         (["windsurf", "--project"], "Windsurf has no configuration in a project"),
     ],

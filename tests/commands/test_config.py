@@ -143,6 +143,16 @@ GOOD = [
             "start_timeout = 3600.0",
         )
     ),
+    *(
+        f"[services.x]\nurl = {rest}"
+        for rest in (
+            '"https://mcp.example.com/mcp"',
+            '"http://127.0.0.1:80"',
+            '"http://[::1]:8080/a?b=c"',
+            '"https://h/"\nheaders = {}',
+            '"https://h/"\nheaders = { Authorization = "Bearer ${TOKEN}", X-Key = "" }',
+        )
+    ),
     '[services.0a-B_c]\ncommand = ["a"]\n[services.d]\ncommand = ["b"]\nbind = "[::1]:1"',
     f'[services.{"a" * 64}]\ncommand = ["a"]',
 ]
@@ -193,6 +203,30 @@ BAD = [
             "start_timeout = true",
             'start_timeout = "60"',
             "autostart = 1",
+            'headers = { A = "b" }',
+            'url = "https://h/"',
+        )
+    ),
+    *(
+        f"[services.x]\nurl = {rest}"
+        for rest in (
+            "1",
+            '""',
+            '"mcp.example.com"',
+            '"ftp://h/"',
+            '"https://"',
+            '"https:///mcp"',
+            '"https://user@h/"',
+            '"https://h/a b"',
+            '"https://h/#a"',
+            '"https://h/"\nbind = "127.0.0.1:1"',
+            '"https://h/"\nautostart = false',
+            '"https://h/"\nunknown = 1',
+            '"https://h/"\nheaders = []',
+            '"https://h/"\nheaders = { A = 1 }',
+            '"https://h/"\nheaders = { "a b" = "c" }',
+            '"https://h/"\nheaders = { A = "é" }',
+            '"https://h/"\nheaders = { A = "b\\nc" }',
         )
     ),
 ]
@@ -215,10 +249,10 @@ def test_the_schema_says_what_the_program_says(tmp_path: Path, good: bool, conte
 def test_the_schema_is_one_and_has_every_key_and_default() -> None:
     jsonschema.Draft7Validator.check_schema(VALIDATOR.schema)
     keys = SCHEMA["definitions"]["service"]["properties"]
-    assert set(keys) == {*Checker.SERVICE_KEYS, "autostart"}
+    assert set(keys) == {*Checker.SERVICE_KEYS, *Checker.ELSEWHERE_KEYS}
     assert all(key["description"] for key in keys.values())
     default = Service()
-    for name in set(keys) - {"command", "autostart"}:
+    for name in set(keys) - {"command", "autostart", "url"}:
         assert keys[name]["default"] == getattr(default, name)
 
 

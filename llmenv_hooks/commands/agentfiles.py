@@ -1,0 +1,182 @@
+"""The agents' files: read, edited and shown, for `client`, `setup`, `status` and `doctor`."""
+
+from __future__ import annotations
+
+import codecs
+import contextlib
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from llmenv_hooks import onefile, userfile
+from llmenv_hooks.agents import disclosure, entries, foreignlock, launcher
+from llmenv_hooks.agents.entries import Server
+from llmenv_hooks.agents.formats import Unreadable
+from llmenv_hooks.agents.table import AGENTS, Agent
+from llmenv_hooks.helper.errors import Problem, printable
+
+if TYPE_CHECKING:
+    from llmenv_hooks.helper.configs import Config
+
+RESTART = "an agent that is running takes it up when it is restarted"
+
+# Takes an agent, the text of its file and the services; returns the new text, None for no file.
+Change = Callable[[Agent, str | None, Sequence[Server]], str | None]
+
+
+@dataclass(frozen=True)
+class AgentFile:
+    """The file at *path* of the agent that is called *name*; *known* are the services for it."""
+
+    name: str
+    agent: Agent
+    path: str
+    known: list[Server]
+    in_project: bool
+
+    def entries(self) -> Mapping[str, Any]:
+        """Return the servers in it, by their names.
+
+        Raises:
+            Problem: it cannot be read.
+        """
+        with self._named_when_unreadable():
+            return self.agent.entries(_decoded(userfile.load(self.path))[1] or "")[1]
+
+    def presences(self) -> dict[str, str]:
+        """Return `entries.presence` of each service, by its name.
+
+        Raises:
+            Problem: it cannot be read.
+        """
+        found = self.entries()
+        return {
+            one.name: entries.presence(self.agent, found.get(one.name), one, self.known)
+            for one in self.known
+        }
+
+    def is_outdated(self) -> bool:
+        """Say whether something of ours is in it, and not as it would be written now.
+
+        Raises:
+            Problem: it cannot be read.
+        """
+        return entries.is_outdated(self.agent, self.entries(), self.known)
+
+    def has_ours(self) -> bool:
+        """Say whether something of ours is in it.
+
+        Raises:
+            Problem: it cannot be read.
+        """
+        with self._named_when_unreadable():
+            text = _decoded(userfile.load(self.path))[1]
+            return bool(entries.owned(self.agent, text, self.known))
+
+    def edit(self, change: Change, *, shows: bool = True) -> bool:
+        """Write what *change* makes of it; return whether it was anything.
+
+        What was done is said, and *shows* whether the lines are shown too.
+
+        Raises:
+            Problem: it cannot be read, edited or written; nothing was changed.
+        """
+        with self._locked():
+            old = userfile.load(self.path)
+            with self._named_when_unreadable():
+                mark, text = _decoded(old)
+                changed = change(self.agent, text, self.known)
+                original = entries.without(self.agent, text, self.known)
+            new = _encoded(mark, changed)
+            if launcher.one_file() in (changed or ""):
+                onefile.helpers()
+            if new == old:
+                state = "has nothing of ours" if change is entries.removed else "is up to date"
+                print(f"{printable(self.path)} {state}; nothing was changed")
+                return False
+            original_bytes = _encoded(mark, original)
+            backup = userfile.replace(self.path, old, new, original=original_bytes, mode=0o600)
+        if shows:
+            print(disclosure.shown(self.path, self.agent, text, changed, self.known), end="")
+        kept = f" (backup: {printable(backup)})" if backup else ""
+        print(f"{'removed' if new is None else 'wrote'} {printable(self.path)}{kept}")
+        return True
+
+    def preview(self, change: Change) -> str:
+        """Return the diff of what *change* would write; "" when that is nothing.
+
+        Raises:
+            Problem: it cannot be read or edited.
+        """
+        with self._named_when_unreadable():
+            text = _decoded(userfile.load(self.path))[1]
+            changed = change(self.agent, text, self.known)
+        if changed == text:
+            return ""
+        return disclosure.shown(self.path, self.agent, text, changed, self.known)
+
+    def _locked(self) -> contextlib.AbstractContextManager[None]:
+        locks = self.agent.locks and not self.in_project
+        return foreignlock.held(self.path) if locks else contextlib.nullcontext()
+
+    @contextlib.contextmanager
+    def _named_when_unreadable(self) -> Iterator[None]:
+        """Turn what is wrong with its text into a Problem that names it."""
+        try:
+            yield
+        except Unreadable as error:
+            where, what = error.place, printable(str(error))
+        except UnicodeDecodeError as error:
+            where, what = "", f"byte {error.start} is no UTF-8"
+        else:
+            return
+        raise Problem(f"{printable(self.path)}{where}: {what}; nothing was changed")
+
+
+def agent_file(name: str, config: Config, in_project: bool) -> AgentFile:
+    """Return the file of the agent *name*.
+
+    Raises:
+        UsageError: it has none in a project.
+        Problem: there is no home, or no directory that this runs in.
+    """
+    agent = AGENTS[name]
+    path = agent.path(in_project)
+    return AgentFile(name, agent, path, entries.servers(config, in_project), in_project)
+
+
+def agent_files(config: Config, in_project: bool) -> list[AgentFile]:
+    """Return the file of each agent, of those that have one.
+
+    Raises:
+        Problem: there is no home, or no directory that this runs in.
+    """
+    known = entries.servers(config, in_project)
+    return [
+        AgentFile(name, agent, agent.path(in_project), known, in_project)
+        for name, agent in AGENTS.items()
+        if agent.project or not in_project
+    ]
+
+
+def one_file_is_used() -> bool:
+    """Say whether an agent's file of this user names the one file, which then has to stay.
+
+    Raises:
+        Problem: there is no home, or a file cannot be read.
+    """
+    name = os.fsencode(launcher.one_file())
+    return any(name in (userfile.load(agent.path(False)) or b"") for agent in AGENTS.values())
+
+
+def _decoded(content: bytes | None) -> tuple[bytes, str | None]:
+    """Return the byte order mark of *content*, if it has one, and its text."""
+    if content is None:
+        return b"", None
+    mark = codecs.BOM_UTF8 if content.startswith(codecs.BOM_UTF8) else b""
+    return mark, content.removeprefix(mark).decode()
+
+
+def _encoded(mark: bytes, text: str | None) -> bytes | None:
+    return None if text is None else mark + text.encode()

@@ -1,0 +1,16 @@
+"""`llmenv connect`: what an agent runs; `__main__` answers it, but for its help."""
+
+from typing import Annotated
+
+import typer
+
+from llmenv_hooks.commands.parameters import service_argument
+from llmenv_hooks.helper.connector import connect
+
+
+def connect_agent(name: Annotated[str, service_argument()]) -> None:
+    """Be a service's stdio MCP server: what an agent runs.
+
+    It starts the service if that is down, and brings it back when it dies.
+    """
+    raise typer.Exit(connect(name))

@@ -1,0 +1,120 @@
+"""`llmenv setup --undo`: takes out of the home what `setup` has put there."""
+
+from __future__ import annotations
+
+import contextlib
+import glob
+import os
+import sys
+from typing import TYPE_CHECKING
+
+import typer
+
+from llmenv_hooks.agents import entries
+from llmenv_hooks.commands.agentfiles import agent_files
+from llmenv_hooks.commands.init import store
+from llmenv_hooks.commands.install import uninstall
+from llmenv_hooks.commands.lifecycle import stop_services
+from llmenv_hooks.commands.setuprecord import SetupRecord
+from llmenv_hooks.helper.configfiles import load_config
+from llmenv_hooks.helper.errors import Problem, printable
+from llmenv_hooks.helper.places import config_path, state_dir, xdg_directory
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from llmenv_hooks.helper.configs import Config
+
+
+def take_out() -> None:
+    """Undo all of `setup`, and go on after what fails; each step says what it has done.
+
+    Raises:
+        Exit: something could not be taken out.
+    """
+    config = load_config()
+    record = SetupRecord()
+    steps: list[Callable[[], None]] = [
+        lambda: _take_from_agents(config),
+        lambda: _stop(config),
+        lambda: uninstall(None),
+        lambda: _remove_config(record),
+        lambda: _put_store_away(record),
+        _remove_cached_hooks,
+    ]
+    done = [_is_done(step) for step in steps]
+    if not all(done):
+        raise typer.Exit(1)
+    record.forget()
+    print(f"what is left is the state, {printable(state_dir())}; it may be removed too")
+
+
+def _is_done(step: Callable[[], None]) -> bool:
+    try:
+        step()
+    except Problem as problem:
+        print(f"llmenv: {problem}", file=sys.stderr)
+        return False
+    except typer.Exit:  # it has said why
+        return False
+    return True
+
+
+def _take_from_agents(config: Config) -> None:
+    failed = False
+    for file in agent_files(config, False):
+        try:
+            if file.has_ours():
+                file.edit(entries.removed)
+        except Problem as problem:
+            print(f"llmenv: {problem}", file=sys.stderr)
+            failed = True
+    if failed:
+        raise typer.Exit(1)
+
+
+def _stop(config: Config) -> None:
+    if config.here:
+        stop_services(None)
+
+
+def _remove_config(record: SetupRecord) -> None:
+    """Remove the config, if `setup` has written it and nobody has changed it."""
+    path = config_path()
+    if not os.path.lexists(path):
+        return
+    if not record.made_config(path):
+        print(f"{printable(path)} is not as setup has written it, and stays")
+        return
+    try:
+        os.unlink(path)
+    except OSError as error:
+        raise Problem(f"cannot delete {printable(path)}: {error.strerror}") from None
+    print(f"removed {printable(path)}")
+
+
+def _put_store_away(record: SetupRecord) -> None:
+    """Move what the example server has stored since `setup` beside the backups; it is the user's.
+
+    Raises:
+        Problem: it cannot be moved.
+    """
+    path = store()
+    if not (record.has_made(path) and os.path.lexists(path)):
+        return
+    kept = os.path.join(state_dir(), "backup", path.lstrip("/"))
+    try:
+        os.makedirs(os.path.dirname(kept), exist_ok=True)
+        for part in (path, *glob.glob(f"{glob.escape(path)}-*")):  # SQLite's -wal and -shm
+            os.replace(part, kept + part.removeprefix(path))
+    except OSError as error:
+        raise Problem(f"cannot move {printable(path)}: {error.strerror}") from None
+    print(f"moved what the example server has stored to {printable(kept)}")
+
+
+def _remove_cached_hooks() -> None:
+    """Remove what `llmenv hook` keeps, which the next one would make anew."""
+    cache = xdg_directory("XDG_CACHE_HOME", ".cache", "the cache")
+    for file in glob.glob(os.path.join(glob.escape(cache), "hook.*")):
+        with contextlib.suppress(OSError):
+            os.unlink(file)

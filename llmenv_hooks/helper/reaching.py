@@ -1,0 +1,129 @@
+"""How `connect` comes to a service: it is started if need be, in a process that ends with that.
+
+What a start takes, tomllib and subprocess above all, would stay with `connect` for as long as its
+agent lives, and be there once for each agent.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+
+from llmenv_hooks.helper.configfiles import load_config
+from llmenv_hooks.helper.errors import Problem, UsageError, printable
+from llmenv_hooks.helper.places import instances, state_dir
+from llmenv_hooks.helper.programs import expanded_headers
+from llmenv_hooks.helper.proofs import is_stopped
+from llmenv_hooks.helper.protocol import ensure
+from llmenv_hooks.helper.realms import our_files
+from llmenv_hooks.helper.services import GUARDED, MCP_PROXY, Service
+from llmenv_hooks.helper.sockets import socket_path
+from llmenv_hooks.helper.workers import begin_work, outcome_of
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from llmenv_hooks.helper.configs import Config
+
+STOPPED_EVERY_S = 0.25  # how often to look whether a service that was stopped is started again
+
+
+class Reach:
+    """By what a service can be reached.
+
+    Attributes:
+        socket: the path of its bridge's socket, or "".
+        url: where it speaks HTTP, or "".
+        headers: what it wants to be told there.
+        is_proxied: mcp-proxy is in front of it, which outlives its server.
+    """
+
+    def __init__(
+        self, socket: str, url: str, headers: dict[str, str], is_proxied: bool = False
+    ) -> None:
+        self.socket = socket
+        self.url = url
+        self.headers = headers
+        self.is_proxied = is_proxied
+
+
+class Start:
+    """One try to have a service up, in a process of its own."""
+
+    def __init__(self, name: str, grace: float) -> None:
+        """Begin it; for *grace* seconds, a service that is stopped may be started by others.
+
+        Raises:
+            OSError: there is no process to be had.
+        """
+        self._name = name
+        self._reader, self._pid = begin_work(lambda: _reach_alone(name, grace))
+
+    def fileno(self) -> int:
+        """Return the descriptor that can be read once it is done."""
+        return self._reader
+
+    def outcome(self) -> Reach:
+        """Return by what the service can be reached, once it is done.
+
+        Raises:
+            Problem: it cannot be.
+        """
+        try:
+            report = outcome_of(self._reader, self._pid)
+        except RuntimeError as error:
+            raise Problem(f"{self._name}: a bug: {printable(str(error)[-300:])}") from None
+        except OSError as error:
+            raise Problem(f"{self._name}: {printable(error.strerror or str(error))}") from None
+        if report is None:
+            raise Problem(f"{self._name}: the process that was to start it was ended")
+        why, *reach = report
+        if why:
+            raise Problem(why)
+        return Reach(*reach)
+
+
+def _reach_alone(name: str, grace: float) -> tuple[str, str, str, dict[str, str], bool]:
+    """In a process of its own: see that the service *name* is up; return why not, and its `Reach`.
+
+    The agent must not wait for this process: it holds nothing of the agent's open.
+    """
+    null = os.open(os.devnull, os.O_RDWR)
+    for fd in (0, 1, 2):
+        os.dup2(null, fd)
+    try:
+        config = load_config(state=state_dir())
+        return ("", *_reach(config, _named(config, name), time.monotonic() + grace))
+    except Problem as problem:
+        return str(problem), "", "", {}, False
+
+
+def _named(config: Config, name: str) -> Service:
+    for service in config.services:
+        if service.name == name:
+            return service
+    have = ", ".join(service.name for service in config.services) or "none"
+    raise UsageError(
+        f"no service {printable(name, 80)!r} in {printable(config.path)}; have: {have}"
+    )
+
+
+def _reach(config: Config, service: Service, until: float) -> tuple[str, str, dict[str, str], bool]:
+    url = config.url(service)
+    if service.url:
+        return "", url, expanded_headers(service), False
+    state = state_dir()
+    files = instances(service.name, state)
+    if not config.here:
+        # A tunnel may bring the bridge's socket here: ssh -L SOCKET:SOCKET HOST.
+        tunnel = socket_path(files[0])
+        return tunnel if os.path.exists(tunnel) else "", url, {}, False
+    while True:
+        try:
+            ensure(service, state, timeout=service.start_timeout, deep=True)
+            break
+        except Problem:
+            if time.monotonic() >= until or not any(map(is_stopped, files)):
+                raise
+            time.sleep(STOPPED_EVERY_S)
+    socket = socket_path(our_files(files)) if service.bridge == GUARDED else ""
+    return socket, url, {}, service.bridge == MCP_PROXY
