@@ -29,17 +29,27 @@ class Headless:
         program: the command, in `node_modules/.bin`.
         arguments: what makes it work on `PROMPT` alone.
         variables: what it wants to know by its environment.
+        file, content: what its user has in a file in the home already, before `llmenv client`.
     """
 
     package: str
     program: str
     arguments: list[str]
     variables: dict[str, str] = field(default_factory=dict)
+    file: str = ""
+    content: str = ""
 
     @property
     def version(self) -> str:
         """The version that is installed."""
         return str(json.loads((INSTALLED / self.package / "package.json").read_text())["version"])
+
+    def prepare(self, home: Path) -> None:
+        """Put into *home* what its user has there."""
+        if self.file:
+            path = home / self.file
+            path.parent.mkdir(parents=True)
+            path.write_text(self.content)
 
     def argv(self, url: str) -> list[str]:
         """Return the command line, for a model at *url*."""
@@ -52,6 +62,11 @@ class Headless:
         return quiet | {name: value.replace(URL, url) for name, value in self.variables.items()}
 
 
+# By itself it takes another address of its model for another way to log in.
+GEMINI = {
+    "security": {"auth": {"selectedType": "gemini-api-key"}},
+    "privacy": {"usageStatisticsEnabled": False},
+}
 # What Codex is told of its model is in a file of its own, or here.
 CODEX = {
     "model": "gpt-5",
@@ -101,8 +116,9 @@ HEADLESS = {
             "GOOGLE_GEMINI_BASE_URL": URL,
             "GEMINI_API_KEY": "none",
             "GEMINI_CLI_TRUST_WORKSPACE": "true",
-            "GEMINI_TELEMETRY_ENABLED": "false",
         },
+        file=".gemini/settings.json",
+        content=json.dumps(GEMINI, indent=2),
     ),
     "opencode": Headless(
         "opencode-ai",

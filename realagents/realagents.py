@@ -53,6 +53,7 @@ def run(agent: str, way: str, world: World, calls: int = CALLS) -> Run:
     memory = Memory(world, SERVER, LLMENV)
     outages = Outages(memory, revive=way == "http")
     script = Script(calls, outages.between)
+    HEADLESS[agent].prepare(world.home)
     memory.run("client", agent, "--write", *["--http"] * (way == "http"))
     if way == "http":
         memory.run("start", "memory")

@@ -15,14 +15,18 @@ from typing import TYPE_CHECKING
 from dialects import Anthropic, Call, Dialect, Gemini, Json, OpenAI, event_stream
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Mapping
 
     from dialects import Tool
 
 TOOL = re.compile(r"(^|_)store$")  # of the example's memory server, however an agent calls it
 PREFIX = "call_"  # of the ids of its calls
-# Claude Code may hold tools back until its model asks for them.  It then waits for the servers.
-SEARCH, QUERY, SEARCHES = "ToolSearch", "select:mcp__memory__store", 10
+# Some agents ask their model before they have a server's tools.  These tools of theirs wait for it.
+WAITING: dict[str, Json] = {
+    "ToolSearch": {"query": "select:mcp__memory__store"},  # Claude Code
+    "list_mcp_resources": {"server": "memory"},  # Codex
+}
+WAITS = 10
 # Where each dialect is spoken: the end of a path, but for its query.
 DIALECTS: dict[str, Dialect] = {
     "/v1/messages": Anthropic(),
@@ -46,7 +50,7 @@ class Script:
         self.between = between
         self.texts: list[str] = []
         self.results: dict[int, str] = {}
-        self.searches = 0
+        self.waits = 0
         self._turn = threading.Lock()
 
     def next(self, tools: Iterable[Tool], results: Iterable[tuple[str, str]]) -> Call | None:
@@ -55,7 +59,7 @@ class Script:
         tool = next((named[name] for name in named if TOOL.search(name)), None)
         with self._turn:
             if tool is None:
-                return self._search(named.get(SEARCH))
+                return self._wait(named)
             for number, text in results:
                 if number.startswith(PREFIX):
                     self.results[int(number.removeprefix(PREFIX))] = text
@@ -67,12 +71,13 @@ class Script:
                 self.texts.append(f"The answer to question {len(self.texts) + 1} is known.")
             return Call(f"{PREFIX}{len(self.texts)}", tool, {"text": self.texts[-1]})
 
-    def _search(self, tool: Tool | None) -> Call | None:
-        """Look for the tool, with *tool*; None: there is none, as where a title is wanted."""
-        if tool is None or self.searches == SEARCHES:
+    def _wait(self, tools: Mapping[str, Tool]) -> Call | None:
+        """Wait for the server by one of the *tools*; None: by none, as where a title is wanted."""
+        name = next(filter(WAITING.get, tools), None)
+        if name is None or self.waits == WAITS:
             return None
-        self.searches += 1
-        return Call(f"search_{self.searches}", tool, {"query": QUERY})
+        self.waits += 1
+        return Call(f"wait_{self.waits}", tools[name], WAITING[name])
 
     def answered(self) -> list[bool]:
         """Say of each call whether its own text came back."""
