@@ -81,7 +81,7 @@ class Anthropic(Dialect):
         if call:
             block = {"type": "tool_use", "id": call.id, "name": call.tool.name, "input": {}}
             delta = {"type": "input_json_delta", "partial_json": json.dumps(call.arguments)}
-        message = {
+        message: Json = {
             "id": f"msg_{call.id if call else 'last'}",
             "type": "message",
             "role": "assistant",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import sqlite3
@@ -46,13 +47,13 @@ class Memory:
         if child.returncode:
             raise RuntimeError(f"llmenv {' '.join(arguments)}: {said.strip()}")
 
-    def bridge(self) -> int | None:
-        """Return the pid of the bridge, None while none lives."""
+    def bridge(self) -> list[int]:
+        """Return the pid of the bridge, [] while none lives."""
         try:
             pid = int((self.world.state / "memory.pid").read_text())
         except FileNotFoundError:
-            return None
-        return pid if alive(pid) else None
+            return []
+        return [pid] if alive(pid) else []
 
     def servers(self) -> list[int]:
         """Return the pids of the server behind the bridge, [] while there is none."""
@@ -61,10 +62,11 @@ class Memory:
         return [pid for pid in pids if alive(pid)]
 
     def hit(self, whom: str) -> None:
-        """Kill the "bridge", its "server" or "both", once both are there; return when they died."""
-        servers = wait_until(self.servers, PATIENCE_S)
-        bridge = wait_until(self.bridge, PATIENCE_S)
-        for pid in {"bridge": [bridge], "server": servers, "both": [*servers, bridge]}[whom]:
+        """Kill the "bridge", its "server" or "both", once there; return when they are dead."""
+        victims = {"bridge": [self.bridge], "server": [self.servers]}
+        victims["both"] = victims["server"] + victims["bridge"]
+        pids = [wait_until(one, PATIENCE_S) for one in victims[whom]]
+        for pid in itertools.chain(*pids):
             kill(pid)
 
     def stored(self) -> list[str]:
@@ -94,7 +96,7 @@ class Outages:
 
     def between(self, made: int) -> None:
         """Do what belongs between the call *made* and the next."""
-        if self.revive and self.memory.bridge() is None:
+        if self.revive and not self.memory.bridge():
             self.memory.run("start", "memory")
         if whom := self.PLAN[made - 1]:
             self.memory.hit(whom)

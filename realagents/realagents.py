@@ -22,8 +22,9 @@ from pathlib import Path
 
 from daemons import World, kill
 from headless import HEADLESS, INSTALLED
+from modelserver import Model
 from outages import Memory, Outages, left
-from scripted import Model, Script
+from script import Script
 
 from llmenv_hooks.commands import tables
 from llmenv_hooks.helper.errors import printable

@@ -1,32 +1,20 @@
-"""A model that follows a script: it has one tool called again and again, with other words each.
+"""The HTTP server that agents take for their model's: a script, told in three dialects.
 
-It stands on a port of its own, speaks the three dialects, and says what came back of each call.
-Whatever else an agent asks it is refused; so is the way out, for which it may be named as a proxy.
+Whatever else it is asked it refuses, and so the way out, for which it may be named as a proxy.
 """
 
 from __future__ import annotations
 
 import json
-import re
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING
 
-from dialects import Anthropic, Call, Dialect, Gemini, Json, OpenAI, event_stream
+from dialects import Anthropic, Dialect, Gemini, Json, OpenAI, event_stream
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from script import Script
 
-    from dialects import Tool
-
-TOOL = re.compile(r"(^|_)store$")  # of the example's memory server, however an agent calls it
-PREFIX = "call_"  # of the ids of its calls
-# Some agents ask their model before they have a server's tools.  These tools of theirs wait for it.
-WAITING: dict[str, Json] = {
-    "ToolSearch": {"query": "select:mcp__memory__store"},  # Claude Code
-    "list_mcp_resources": {"server": "memory"},  # Codex
-}
-WAITS = 10
 # Where each dialect is spoken: the end of a path, but for its query.
 DIALECTS: dict[str, Dialect] = {
     "/v1/messages": Anthropic(),
@@ -34,54 +22,6 @@ DIALECTS: dict[str, Dialect] = {
     ":streamGenerateContent": Gemini(),
     ":generateContent": Gemini(),
 }
-
-
-class Script:
-    """What the model does, and what it learns.
-
-    Attributes:
-        texts: what each call was to store, in the order in which they were made.
-        results: what came back, by the number of the call, which begins with 1.
-    """
-
-    def __init__(self, calls: int, between: Callable[[int], None] = lambda made: None) -> None:
-        """Make *calls* calls; before each one but the first, run `between(those made)`."""
-        self.calls = calls
-        self.between = between
-        self.texts: list[str] = []
-        self.results: dict[int, str] = {}
-        self.waits = 0
-        self._turn = threading.Lock()
-
-    def next(self, tools: Iterable[Tool], results: Iterable[tuple[str, str]]) -> Call | None:
-        """Return the next call, the last one again if nothing came back of it; None: say so."""
-        named = {tool.name: tool for tool in tools}
-        tool = next((named[name] for name in named if TOOL.search(name)), None)
-        with self._turn:
-            if tool is None:
-                return self._wait(named)
-            for number, text in results:
-                if number.startswith(PREFIX):
-                    self.results[int(number.removeprefix(PREFIX))] = text
-            if not self.texts or len(self.texts) in self.results:
-                if len(self.texts) == self.calls:
-                    return None
-                if self.texts:
-                    self.between(len(self.texts))
-                self.texts.append(f"The answer to question {len(self.texts) + 1} is known.")
-            return Call(f"{PREFIX}{len(self.texts)}", tool, {"text": self.texts[-1]})
-
-    def _wait(self, tools: Mapping[str, Tool]) -> Call | None:
-        """Wait for the server by one of the *tools*; None: by none, as where a title is wanted."""
-        name = next(filter(WAITING.get, tools), None)
-        if name is None or self.waits == WAITS:
-            return None
-        self.waits += 1
-        return Call(f"wait_{self.waits}", tools[name], WAITING[name])
-
-    def answered(self) -> list[bool]:
-        """Say of each call whether its own text came back."""
-        return [text in self.results.get(made, "") for made, text in enumerate(self.texts, 1)]
 
 
 class Model:
@@ -94,7 +34,6 @@ class Model:
 
     def __init__(self, script: Script) -> None:
         self.refused: list[str] = []
-
         model = self
 
         class Handler(BaseHTTPRequestHandler):
