@@ -7,7 +7,7 @@ TOOLS := zsh fish strace shellcheck shfmt direnv zoxide tmux git npm
 # The tests of the hook, which are also run without /proc, and as in bash 3.2.
 HOOK := tests/hooks
 
-.PHONY: help run test bench chaos docs llmenv-ensure.py setup tools clean
+.PHONY: help run test bench chaos agents docs llmenv-ensure.py setup tools clean
 
 help:           ## list the targets
 	@sed -n 's/^\([a-z.-]*\):.*## /\1\t/p' Makefile | expand -t 18
@@ -29,6 +29,10 @@ bench: tools ## what the hook costs, beside nothing, direnv, zoxide and mise (4 
 chaos: tools ## break the helper, kill and fail it at every one system call, and more (25 minutes)
 	PYTHONPATH=tests $(BIN)/python chaos/mutants.py
 	PYTHONPATH=tests $(BIN)/python chaos/chaos.py
+
+agents: setup   ## run four real coding agents through kills of their server (10 minutes, npm, 1.3 GB)
+	npm install --silent --no-package-lock --prefix realagents
+	PYTHONPATH=tests $(BIN)/python realagents/realagents.py
 
 docs: setup     ## write the documents' tables anew
 	$(BIN)/python docs/generate.py
@@ -62,4 +66,4 @@ tools: setup
 	else echo 'mise is not installed: npm could not do it' >&2; [ "$$CI" != true ]; fi
 
 clean:          ## remove what the other targets made
-	rm -rf .venv dist llmenv-ensure.py llmenv-bridge.py .demo .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf .venv dist llmenv-ensure.py llmenv-bridge.py .demo .mypy_cache .pytest_cache .ruff_cache .hypothesis realagents/node_modules

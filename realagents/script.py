@@ -18,13 +18,16 @@ if TYPE_CHECKING:
     from dialects import Json, Tool
 
 TOOL = re.compile(r"(^|_)store$")  # of the example's memory server, however an agent calls it
+STORED = "created"  # what the server alone says of a memory: when it was stored
 PREFIX = "call_"  # of the ids of its calls
-# An agent may ask its model before it has a server's tools, or while it connects to it anew.  These
-# tools wait until it has; Claude Code tells its model so.
-WAITING: dict[str, Json] = {
-    "ToolSearch": {"query": "select:mcp__memory__store"},  # Claude Code
+# An agent may ask its model before it has a server's tools.  These tools of theirs wait until it has.
+UNTIL_THERE: dict[str, Json] = {
+    "ToolSearch": {"query": "select:mcp__memory__store"},  # Claude Code tells its model to do this
     "list_mcp_resources": {"server": "memory"},  # Codex
 }
+# By HTTP Claude Code connects anew in the background, and fails each call meanwhile.  It waits where
+# it is asked for a tool that it does not know yet.
+UNTIL_BACK: dict[str, Json] = {"ToolSearch": {"query": "select:mcp__memory__anything"}}
 WAITS = 10  # how often it waits for a tool that does not come
 
 
@@ -65,25 +68,30 @@ class Script:
             if came_back and self._gap < made:
                 self._gap, self._waits = made, 0
                 self.between(made)
-            if wait := self._wait(named, WAITS if tool is None else self._failed(made)):
-                return wait
             if tool is None:
-                return None  # it wants a title, or has no memory
+                return self._wait(named, UNTIL_THERE, WAITS)
+            failed = came_back and not self._is_answered(made)
+            if failed and (wait := self._wait(named, UNTIL_BACK, 1)):
+                return wait
             if came_back or not made:
                 self.texts.append(f"The answer to question {made + 1} is known.")
             return Call(f"{PREFIX}{len(self.texts)}", tool, {"text": self.texts[-1]})
 
     def answered(self) -> list[bool]:
-        """Say of each call whether its own text came back."""
-        return [text in self.results.get(made, "") for made, text in enumerate(self.texts, 1)]
+        """Say of each call whether the server answered it."""
+        return [self._is_answered(made) for made in range(1, len(self.texts) + 1)]
 
-    def _failed(self, made: int) -> bool:
-        return made in self.results and self.texts[-1] not in self.results[made]
+    def _is_answered(self, made: int) -> bool:
+        """Say whether the server answered a call; an error may repeat what it was called with."""
+        result = self.results.get(made, "")
+        return self.texts[made - 1] in result and STORED in result
 
-    def _wait(self, tools: Mapping[str, Tool], most: int) -> Call | None:
-        """Return a call of one of *tools* that waits; None: there is none, or it waited enough."""
-        name = next(filter(WAITING.get, tools), None)
+    def _wait(
+        self, tools: Mapping[str, Tool], waiting: Mapping[str, Json], most: int
+    ) -> Call | None:
+        """Return a call of one of *tools* that is *waiting*; None: none is, or it waited enough."""
+        name = next(filter(waiting.get, tools), None)
         if name is None or self._waits >= most:
             return None
         self._waits += 1
-        return Call(f"wait_{next(self._numbers)}", tools[name], WAITING[name])
+        return Call(f"wait_{next(self._numbers)}", tools[name], waiting[name])
