@@ -4,15 +4,17 @@ PYTHON ?= python3
 BIN := .venv/bin
 # What the tests drive, besides bash: taken from the system where it can be.
 TOOLS := zsh fish strace shellcheck shfmt direnv zoxide tmux git npm
+SUITE := node@22 @modelcontextprotocol/conformance@0.2.0-alpha.12 \
+    @modelcontextprotocol/sdk@1 @modelcontextprotocol/client@2
 # The tests of the hook, which are also run without /proc, and as in bash 3.2.
 HOOK := tests/hooks
 
-.PHONY: help run test bench chaos agents docs llmenv-ensure.py setup tools clean
+.PHONY: help run test bench chaos agents conformance docs llmenv-ensure.py setup tools clean
 
 help:           ## list the targets
 	@sed -n 's/^\([a-z.-]*\):.*## /\1\t/p' Makefile | expand -t 18
 
-run: setup      ## start a real memory server by the hook, show who is refused, print the rc line
+run: .venv/ready ## start a real memory server by the hook, show who is refused, print the rc line
 	$(BIN)/python examples/demo.py
 
 test: tools ## check types and style, then run all tests
@@ -26,9 +28,14 @@ test: tools ## check types and style, then run all tests
 bench: tools ## what the hook costs, beside nothing, direnv, zoxide and mise (4 minutes)
 	PYTHONPATH=tests $(BIN)/python bench/bench.py
 
+conformance: tools ## ask the official suite, directly, behind the bridge and behind mcp-proxy (3 minutes)
+	PYTHONPATH=tests $(BIN)/python tests/conformance/table.py
+
 chaos: tools ## break the helper, kill and fail it at every one system call, and more (25 minutes)
 	PYTHONPATH=tests $(BIN)/python chaos/mutants.py
 	PYTHONPATH=tests $(BIN)/python chaos/chaos.py
+	PYTHONPATH=tests $(BIN)/python chaos/bridge_chaos.py
+	LLMENV_TEST_KILLS=1000 $(BIN)/pytest tests/bridge/test_never_down.py -k many_kills
 
 agents: setup   ## run four real coding agents through kills of their server (10 minutes, npm, 1.3 GB)
 	npm install --silent --no-package-lock --prefix realagents
@@ -40,14 +47,26 @@ docs: setup     ## write the documents' tables anew
 llmenv-ensure.py: setup ## write the helper as one file, and llmenv-bridge.py beside it
 	$(BIN)/llmenv-ensure --pack $@
 
-setup: .venv/ready
+setup: .venv/ready .venv/proxy/ready
 
 .venv/ready: pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 	    { echo 'llmenv-hooks needs Python 3.11 or newer: make PYTHON=python3.12' >&2; exit 1; }
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check 'pip>=25.1'
-	$(BIN)/python -m pip install --quiet --editable '.[proxy]' --group test --group lint
+	$(BIN)/python -m pip install --quiet --editable '.[memory]' --group test --group lint
+	@touch $@
+
+# mcp-proxy needs the 1.x line of the MCP SDK, and so an environment of its own.
+.venv/proxy/ready: .venv/ready
+	$(PYTHON) -m venv .venv/proxy
+	.venv/proxy/bin/python -m pip install --quiet --disable-pip-version-check 'mcp-proxy>=0.13' 'mcp<2'
+	ln -sf ../proxy/bin/mcp-proxy $(BIN)/mcp-proxy
+	@touch $@
+
+# The official conformance suite, which wants Node 22, and the SDK's clients in TypeScript.
+.venv/conformance/ready: Makefile | .venv/ready
+	npm install --silent --no-save --prefix .venv/conformance $(SUITE)
 	@touch $@
 
 # As root on Debian the missing tools are installed; elsewhere the tests that want them say so.
@@ -64,6 +83,8 @@ tools: setup
 	elif npm install --silent --no-save --prefix .venv @jdxcode/mise; then \
 	    ln -s ../node_modules/.bin/mise $(BIN)/mise; \
 	else echo 'mise is not installed: npm could not do it' >&2; [ "$$CI" != true ]; fi
+	@$(MAKE) --silent .venv/conformance/ready || \
+	    { echo 'no conformance suite: npm could not install it' >&2; [ "$$CI" != true ]; }
 
 clean:          ## remove what the other targets made
 	rm -rf .venv dist llmenv-ensure.py llmenv-bridge.py .demo .mypy_cache .pytest_cache .ruff_cache .hypothesis realagents/node_modules

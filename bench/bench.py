@@ -8,7 +8,6 @@ base did in the same round.
 from __future__ import annotations
 
 import os
-import random
 import shutil
 import subprocess
 import sys
@@ -16,29 +15,27 @@ import tempfile
 import time
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
-from bench_report import Row, machine, publish, rows, show, write
+import bench_bridge
+from bench_report import Row, interleaved, machine, publish, rows, show, write, write_part
 from bench_shells import (
     ARGV,
     PEERS,
     PYTHON,
     Place,
     Terminal,
-    bridged_place,
     end_all,
     place_with,
     present_peers,
 )
 from daemons import processes_with, wait_until
-from packed import ENSURE, ensure
+from packed import ENSURE
 
-from llmenv_hooks import render
+from llmenv_hooks import hookvalues
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
-
-T = TypeVar("T")
 
 ROOT = Path(__file__).parent.parent
 BIN = Path(sys.executable).parent
@@ -87,17 +84,6 @@ PARTS = {
         "the whole hook": "__llmenv_hook",
     },
 }
-
-
-def interleaved(actions: Mapping[str, Callable[[], T]], rounds: int) -> dict[str, list[T]]:
-    """Return what each action took in each round."""
-    took: dict[str, list[T]] = {name: [] for name in actions}
-    order = list(actions)
-    for _ in range(rounds):
-        random.shuffle(order)
-        for name in order:
-            took[name].append(actions[name]())
-    return took
 
 
 def run_ms(argv: list[str], environment: dict[str, str]) -> float:
@@ -210,7 +196,7 @@ def commands(places: dict[int, Place], rounds: int = 40) -> list[Row]:
     """Measure our programs while all services run, beside Python that does nothing."""
     one, *more = places.values()
     alone = [PYTHON, "-I", "-S", str(ENSURE)]
-    hooked = [PYTHON, "-I", "-S", "-c", render.run(), str(ENSURE), "--hook"]
+    hooked = [PYTHON, "-I", "-S", "-c", hookvalues.run(), str(ENSURE), "--hook"]
     hooked += [str(one.state / "llmenv"), str(one.config)]
     argvs = {
         "python -c pass": [PYTHON, "-c", "pass"],
@@ -226,45 +212,6 @@ def commands(places: dict[int, Place], rounds: int = 40) -> list[Row]:
         actions[name] = partial(run_ms, alone, place.environment())
     interleaved(actions, 3)
     return rows("commands", "", interleaved(actions, rounds), base="python -c pass")
-
-
-def cold_start(place: Place, rounds: int = 5) -> list[Row]:
-    """Measure from nothing running to the first answer of a real memory server."""
-    service = ensure.load_config(str(place.config)).services[0]
-    environment = place.environment()
-
-    def bare() -> float:
-        began = time.perf_counter()
-        with (place.home / "output").open("wb") as output:  # to a file, as ours writes
-            argv = ensure.command_line(service, ensure.instances(service.name, str(place.state))[0])
-            proxy = subprocess.Popen(argv, env=environment, stdout=output, stderr=output)
-        try:
-            wait_until(lambda: answers(service.port), 60)
-            return (time.perf_counter() - began) * 1e3
-        finally:
-            place.cold()
-            proxy.wait()
-
-    def ours() -> float:
-        began = time.perf_counter()
-        try:
-            run_ms(["llmenv-ensure", "--timeout", "60"], environment)
-            wait_until(lambda: answers(service.port), 60)
-            return (time.perf_counter() - began) * 1e3
-        finally:
-            place.cold()
-
-    actions = {"mcp-proxy": bare, "llmenv-ensure": ours}
-    interleaved(actions, 1)
-    return rows("cold start", "", interleaved(actions, rounds), base="mcp-proxy")
-
-
-def answers(port: int) -> bool:
-    """True when the server on *port* says which tools it has."""
-    try:
-        return "result" in ensure.call_mcp("127.0.0.1", port, "tools/list", {})
-    except (OSError, ValueError):
-        return False
 
 
 def crowd(shell: str, size: int, place: Place, rounds: int = 3) -> list[Row]:
@@ -337,8 +284,9 @@ def measure(root: Path, notes: list[str]) -> list[Row]:
     add("commands, while all services run; ratio to `python -c pass`", commands(places))
     for place in places.values():
         place.cold()
-    bridged = bridged_place(root / "bridged")
-    add("cold start to the first answer; ratio to mcp-proxy", cold_start(bridged))
+    bridged = bench_bridge.measure(root / "bridge")
+    show_bridge(bridged)
+    table += bridged
     cold = place_with(root / "cold", 1)
     for shell in shells:
         many = [row for size in CROWDS for row in crowd(shell, size, cold)]
@@ -346,24 +294,37 @@ def measure(root: Path, notes: list[str]) -> list[Row]:
     return table
 
 
-def main() -> None:
-    """Measure, print tables, and write docs/bench.json and docs/bench.svg."""
+def show_bridge(table: list[Row]) -> None:
+    """Print the rows of the bridge, a table for each section."""
+    for section in dict.fromkeys(row.section for row in table):
+        show(section, [row for row in table if row.section == section])
+
+
+def main(part: str = "") -> None:
+    """Measure, print tables, and write docs/bench.json and docs/bench.svg.
+
+    *part* `bridge` measures the bridge alone, and leaves the other figures as they are.
+    """
     os.environ["PATH"] = f"{BIN}:{os.environ['PATH']}"
-    notes = missing()
+    notes = [] if part else missing()
     measured_on = machine(*SHELLS, *PEERS, "mcp-proxy")
     for line in [*notes, *(f"{name}: {value}" for name, value in measured_on.items())]:
         print(line)
     with tempfile.TemporaryDirectory(prefix="llmenv-bench-") as name:
         root = Path(name)
         try:
-            table = measure(root, notes)
+            if part == "bridge":
+                table = bench_bridge.measure(root / "bridge")
+                show_bridge(table)
+                write_part(ROOT / "docs", part, measured_on, table)
+            else:
+                write(ROOT / "docs", measured_on, notes, measure(root, notes))
         finally:
             end_all(root)
-    write(ROOT / "docs", measured_on, notes, table)
     publish(ROOT)
-    pages = "docs/bench.json, docs/bench.svg, the tables in README.md and docs/prompt.md"
+    pages = "docs/bench.json, docs/bench.svg, the tables of README.md and docs/"
     print("\n" + "\n".join([*notes, f"written: {pages}"]))
 
 
 if __name__ == "__main__":
-    main()
+    main(*sys.argv[1:])

@@ -6,17 +6,20 @@ import json
 import math
 import os
 import platform
+import random
 import shutil
 import statistics
 import subprocess
 import time
 from dataclasses import asdict, dataclass
 from html import escape
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
     from pathlib import Path
 
+T = TypeVar("T")
 Figures = dict[str, list[float]]
 
 LEAST_MS = 0.001  # what is less cannot be told from nothing
@@ -34,6 +37,17 @@ class Row:
     p95: float
     added: float
     ratio: float
+
+
+def interleaved(actions: Mapping[str, Callable[[], T]], rounds: int) -> dict[str, list[T]]:
+    """Return what each action took in each round."""
+    took: dict[str, list[T]] = {name: [] for name in actions}
+    order = list(actions)
+    for _ in range(rounds):
+        random.shuffle(order)
+        for name in order:
+            took[name].append(actions[name]())
+    return took
 
 
 def rows(
@@ -104,6 +118,16 @@ def write(directory: Path, measured_on: dict[str, Any], notes: list[str], table:
     )
 
 
+def write_part(directory: Path, part: str, measured_on: dict[str, Any], table: list[Row]) -> None:
+    """Put the rows of one *part*, by which their sections begin, into bench.json."""
+    path = directory / "bench.json"
+    content = json.loads(path.read_text())
+    others = [row for row in content["rows"] if not row["section"].startswith(part)]
+    content["rows"] = others + [asdict(row) for row in table]
+    content[f"{part}, measured on"] = measured_on
+    path.write_text(json.dumps(content, indent=1) + "\n")
+
+
 def publish(root: Path) -> None:
     """Put the figures of docs/bench.json into the pages that quote them, below *root*."""
     content = json.loads((root / "docs" / "bench.json").read_text())
@@ -115,7 +139,16 @@ def publish(root: Path) -> None:
         (root / page).write_text(text)
 
 
-PAGES = ("README.md", "docs/prompt.md")
+PAGES = ("README.md", "docs/prompt.md", "docs/bridge.md")
+BRIDGE_VARIANTS = ("the server by itself", "our bridge", "mcp-proxy")
+# What a row of the bridge's table says, of which section, and what is shown of its median.
+BRIDGE_ROWS: dict[str, tuple[str, Callable[[float], str]]] = {
+    "first answer after a cold start, ms": ("bridge, first answer", "{:.0f}".format),
+    "port open after a cold start, ms": ("bridge, port", "{:.0f}".format),
+    "a call, ms": ("bridge, a call", "{:.2f}".format),
+    "calls a second, 64 agents at once": ("bridge, a call of many", lambda ms: f"{1000 / ms:.0f}"),
+    "memory, MB": ("bridge, memory in MB", "{:.1f}".format),
+}
 
 
 def tables(found: list[Row]) -> dict[str, str]:
@@ -152,6 +185,11 @@ def tables(found: list[Row]) -> dict[str, str]:
         for row in found
         if row.section == "commands" and "services" not in row.variant
     ]
+    bridge = [
+        [what, *[shown(row.median) if row else "-" for row in found_rows]]
+        for what, (section, shown) in BRIDGE_ROWS.items()
+        for found_rows in [[figure.get((section, "", name)) for name in BRIDGE_VARIANTS]]
+    ]
     heads = {
         "prompts": [
             "shell",
@@ -165,8 +203,10 @@ def tables(found: list[Row]) -> dict[str, str]:
         "starts": ["shell", "llmenv, ms", "direnv, ms"],
         "parts": ["shell", "part", "µs"],
         "commands": ["command", "ms"],
+        "bridge": ["", *BRIDGE_VARIANTS],
     }
     bodies = {"prompts": prompts, "starts": starts, "parts": parts, "commands": commands}
+    bodies["bridge"] = bridge
     return {
         name: "".join(
             f"| {' | '.join(cells)} |\n" for cells in [head, ["---"] * len(head), *bodies[name]]

@@ -55,11 +55,6 @@ command = ['{python}', '-I', '-S', '{home}/daemon.py', '{port}']
 bind = "127.0.0.1:{port}"
 bridge = false
 """
-BRIDGED = """
-[services.memory]
-command = ['{python}', '{home}/memory_server.py']
-bind = "127.0.0.1:{port}"
-"""
 
 
 _given: set[int] = set()  # the ports of all places: none is bound before its services start
@@ -148,13 +143,6 @@ def end_all(home: Path) -> None:
     while left := processes_with(f"{home}/"):
         for pid in left:
             kill(pid)
-
-
-def bridged_place(home: Path) -> Place:
-    """Return a place with the example memory server behind mcp-proxy."""
-    home.mkdir()
-    shutil.copy(MEMORY_SERVER, home)
-    return Place(home, BRIDGED.format(python=PYTHON, home=home, port=free_port()))
 
 
 def evaluates(variant: str, shell: str) -> str:

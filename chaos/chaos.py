@@ -26,7 +26,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, suppress
 from pathlib import Path
 from queue import SimpleQueue
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, Protocol, TypeVar
 
 import model
 from daemons import World, default_signals, kill, processes_with, wait_until
@@ -34,7 +34,9 @@ from packed import LOAD, ensure
 from stub import SLOW_S
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
+
+Given = TypeVar("Given", contravariant=True)  # an experiment
 
 # Runs llmenv-ensure; the child that is to become the daemon stops at its first instruction, so
 # that strace can come in and count its calls alone.
@@ -338,26 +340,55 @@ def failures(parent: list[Call], child: list[Call]) -> list[Experiment]:
     ]
 
 
-def carried_out(
-    experiments: Iterable[Experiment],
-) -> Iterator[tuple[Experiment, list[str] | None]]:
-    """Do the experiments, some side by side; yield each with what `Bench.violations` says of it."""
-    benches: SimpleQueue[Bench] = SimpleQueue()
+class Laboratory(Protocol[Given]):
+    """Where one experiment after another is done."""
 
-    def one(experiment: Experiment) -> tuple[Experiment, list[str] | None]:
-        bench = benches.get()
+    def violations(self, experiment: Given) -> list[str] | None:
+        """Do one; return what is wrong afterwards, or None: it did not happen."""
+
+    def close(self) -> None:
+        """Leave nothing behind."""
+
+
+def carried_out(
+    experiments: Iterable[Given], make: Callable[[], Laboratory[Given]]
+) -> Iterator[tuple[Given, list[str] | None]]:
+    """Do the experiments, some side by side, each in one of what *make* makes; yield each with
+    what its `violations` says.
+    """
+    laboratories: SimpleQueue[Laboratory[Given]] = SimpleQueue()
+
+    def one(experiment: Given) -> tuple[Given, list[str] | None]:
+        laboratory = laboratories.get()
         try:
-            return experiment, bench.violations(experiment)
+            return experiment, laboratory.violations(experiment)
         finally:
-            benches.put(bench)
+            laboratories.put(laboratory)
 
     with ExitStack() as stack:
         for _ in range(WORKERS):
-            bench = Bench()
-            stack.callback(bench.close)
-            benches.put(bench)
+            laboratory = make()
+            stack.callback(laboratory.close)
+            laboratories.put(laboratory)
         with ThreadPoolExecutor(WORKERS) as pool:
             yield from pool.map(one, experiments)
+
+
+def summed_up(title: str, found: Iterable[tuple[Given, list[str] | None]]) -> int:
+    """Print what was *found* by `carried_out`, and a summary; return how much is wrong."""
+    made = wrong = missed = 0
+    for number, (experiment, violations) in enumerate(found):
+        if violations is None:
+            print(f"NOT DONE {title} {number} {experiment}: it was over before", flush=True)
+            missed += 1
+            continue
+        made += 1
+        wrong += len(violations)
+        for violation in violations:
+            print(f"VIOLATION {title} {number} {experiment}: {violation[:400]}", flush=True)
+    rest = f", {missed} not done" if missed else ""
+    print(f"{title}: {made} runs, {wrong} violations{rest}", flush=True)
+    return wrong
 
 
 def main(stride: int = 1) -> int:
@@ -372,19 +403,7 @@ def main(stride: int = 1) -> int:
     print(f"calls: {len(parent)} in llmenv-ensure, {len(child)} in the child before its exec")
     bad = 0
     for title, make in (("kills", kills), ("failures", failures)):
-        made = wrong = missed = 0
-        for number, (experiment, found) in enumerate(carried_out(make(parent, child)[::stride])):
-            if found is None:
-                print(f"NOT DONE {title} {number} {experiment}: it was over before", flush=True)
-                missed += 1
-                continue
-            made += 1
-            wrong += len(found)
-            for violation in found:
-                print(f"VIOLATION {title} {number} {experiment}: {violation[:400]}", flush=True)
-        rest = f", {missed} not done" if missed else ""
-        print(f"{title}: {made} runs, {wrong} violations{rest}", flush=True)
-        bad += wrong
+        bad += summed_up(title, carried_out(make(parent, child)[::stride], Bench))
     wrong = 0
     try:
         model.live(1 + 69 // stride, 40)

@@ -31,6 +31,7 @@ from llmenv_hooks.helper.configfiles import load_config
 from llmenv_hooks.helper.errors import Problem, printable
 from llmenv_hooks.helper.mcp import call_mcp
 from llmenv_hooks.helper.places import config_path, state_dir
+from llmenv_hooks.helper.services import url_of
 from llmenv_hooks.helper.status import Status, inspect
 from llmenv_hooks.helper.stopping import stop
 
@@ -131,7 +132,7 @@ def servers(service: Service) -> list[int]:
 def ask(service: Service, tool: str, **arguments: str) -> Any:
     """Call a tool of the memory server, as an agent would, and return what it gives back."""
     params = {"name": tool, "arguments": arguments}
-    answer = call_mcp(service.host, service.port, "tools/call", params)
+    answer = call_mcp(url_of(service), "tools/call", params)
     if "result" not in answer or answer["result"].get("isError"):
         fail(f"{tool}: {answer}")
     content = answer["result"]["structuredContent"]
@@ -206,7 +207,7 @@ def main() -> None:
             took = wait_until(lambda: running(service) is not None, "the hook started the server")
             seen = inspect(service, state_dir())
             say(f"a bash prompt started it: pid {seen.pid}, on {service.bind}, after {took:.1f} s")
-            tools = call_mcp(service.host, service.port, "tools/list", {})["result"]["tools"]
+            tools = call_mcp(url_of(service), "tools/list", {})["result"]["tools"]
             say(f"it answers; its tools: {', '.join(sorted(tool['name'] for tool in tools))}")
             show_refusals(service)
             show_it_survives(service, bash)

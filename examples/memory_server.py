@@ -6,7 +6,7 @@
 
 The file is $LLMENV_MEMORY_DB, else memory.db in the user's data directory for llmenv
 (~/.local/share/llmenv on Linux).  Several servers may share it.  It needs `mcp` and
-`platformdirs`, both of which llmenv-hooks[proxy] brings.
+`platformdirs`, both of which llmenv-hooks[memory] brings.
 """
 
 from __future__ import annotations
@@ -20,7 +20,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
-from mcp.server.fastmcp import FastMCP
+from mcp.server.mcpserver import MCPServer
+from mcp.server.mcpserver.exceptions import ToolError
 from platformdirs import user_data_path
 from pydantic import Field
 
@@ -122,20 +123,21 @@ def as_plain_words(query: str) -> str:
     return " OR ".join(f'"{word}"' for word in words) or '""'
 
 
-def build(database: sqlite3.Connection) -> FastMCP:
+def build(database: sqlite3.Connection) -> MCPServer:
     """Return the server of the memories in *database*."""
-    server = FastMCP(
+    server = MCPServer(
         "llmenv-memory",
         instructions="Memories shared by every agent of this user. Search before you start on a"
         " task; store decisions, preferences and facts that a later session will need.",
         log_level="WARNING",
     )
 
+    # The tools are coroutines so that all run in the thread whose connection this is.
     def memories(sql: str, *values: object) -> list[Memory]:
         return [Memory(*row) for row in database.execute(sql, values)]
 
     @server.tool()
-    def store(text: Text, topic: Topic = "general") -> Memory:
+    async def store(text: Text, topic: Topic = "general") -> Memory:
         """Remember a text for later sessions and other agents. Returns it with its id.
 
         Make it one self-contained fact; say what, why, and where it applies.
@@ -147,7 +149,7 @@ def build(database: sqlite3.Connection) -> FastMCP:
         return memory
 
     @server.tool()
-    def search(query: Query, topic: InTopic = None, limit: Limit = 10) -> list[Memory]:
+    async def search(query: Query, topic: InTopic = None, limit: Limit = 10) -> list[Memory]:
         """Find memories by any of the words in the query, best match first.
 
         Plain words only: there are no operators. Word endings and accents do not matter; a word
@@ -161,7 +163,7 @@ def build(database: sqlite3.Connection) -> FastMCP:
         )
 
     @server.tool(name="list")
-    def list_memories(
+    async def list_memories(
         topic: InTopic = None, before: Before = None, limit: Limit = 20
     ) -> list[Memory]:
         """List memories, newest first. For the next page pass the last id as `before`."""
@@ -172,10 +174,10 @@ def build(database: sqlite3.Connection) -> FastMCP:
         )
 
     @server.tool()
-    def forget(id: Id) -> str:
+    async def forget(id: Id) -> str:
         """Delete the memory with this id for good; use it for what is wrong or outdated."""
         if not database.execute("DELETE FROM memory WHERE id = ?", (id,)).rowcount:
-            raise ValueError(f"there is no memory {id}")
+            raise ToolError(f"there is no memory {id}")
         return f"forgot memory {id}"
 
     return server

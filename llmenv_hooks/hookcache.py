@@ -38,7 +38,7 @@ def cached_hook(shell: str) -> bytes:
             return code
     config = load_config()
     helpers = onefile.helpers()
-    code = os.fsencode(render.hook(shell, helpers=helpers))
+    code = os.fsencode(render.hook(shell, proc=has_proc(), helpers=helpers))
     if path:
         called = os.fsencode(f"{helpers[0]}\0{_stamp(helpers[0])}\0")
         _keep(path, key + called + code)

@@ -13,6 +13,7 @@ import sys
 
 from llmenv_hooks.helper.bridges import bridge_beside
 from llmenv_hooks.helper.directories import make_directory, only_ours, ours_alone
+from llmenv_hooks.helper.editions import NEWEST as NEWEST
 from llmenv_hooks.helper.errors import Problem, printable
 from llmenv_hooks.helper.files import link_target, make_link, remove_file
 from llmenv_hooks.helper.packing import packed_bridge, packed_helper
@@ -22,8 +23,6 @@ from llmenv_hooks.helper.processes import has_proc, run_tool
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
-
-NEWEST = "llmenv-ensure.py"
 
 
 def sources() -> list[str]:

@@ -5,28 +5,18 @@ from __future__ import annotations
 import os
 
 from llmenv_hooks import onefile
-from llmenv_hooks.helper.background import CONFIG_FAIL
 from llmenv_hooks.helper.configfiles import CONFIG_PARSED, load_config
-from llmenv_hooks.helper.configs import Config
 from llmenv_hooks.helper.errors import UsageError, printable
-from llmenv_hooks.helper.places import hostname, instances, state_dir
-from llmenv_hooks.helper.processes import has_proc
-from llmenv_hooks.helper.services import FIRST_URL, GUARDED, Service, variable
+from llmenv_hooks.helper.places import config_path, hostname, state_dir
 from llmenv_hooks.helper.version import __version__
+from llmenv_hooks.hookvalues import RUN, HookValues, exports, in_templates
+from llmenv_hooks.hookvalues import templates as templates
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     import jinja2
-
-# What a shell with a proof of life asks the helper for at most; without /proc it must ask more.
-INTERVAL_S = 60
-INTERVAL_WITHOUT_PROC_S = 10
-
-# Where `templates/run.py`, which each hook has Python run, says what failed.
-HELPER_FAIL = "helper.fail"
-_RUN = "run.py"
 
 _SAFE = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_@+:,./-")
 
@@ -67,12 +57,6 @@ def checked(shell: str) -> str:
     return shell
 
 
-def exports(config: Config) -> list[tuple[str, str]]:
-    """Return what shells get of the environment: (variable, URL), the first service's twice."""
-    urls = [(variable(one.name), config.url(one)) for one in config.services]
-    return list(dict([(FIRST_URL, url) for _, url in urls[:1]] + urls).items())
-
-
 def export(shell: str) -> str:
     """Return the assignments of the URLs in the language of *shell*.
 
@@ -93,13 +77,18 @@ def hook(shell: str, *, proc: bool | None = None, helpers: list[str] | None = No
         UsageError: an unknown shell, or a wrong config.
         Problem: no place for the state.
     """
-    from llmenv_hooks.interpreters import interpreters
+    made = HookValues(checked(shell), state_dir(), config_path(), helpers=helpers, proc=proc)
+    made.is_right()
+    return _template(f"hook.{shell}").render(made.values())
 
-    config = load_config()
-    proc = has_proc() if proc is None else proc
-    template, state = _template(f"hook.{checked(shell)}"), state_dir()
-    helpers = helpers or onefile.helpers()
-    return template.render(_values(config, state, interpreters(), helpers, proc))
+
+def edition_and_hook(shell: str, *, state: str, config: str, default: str) -> tuple[str, str]:
+    """Return the name of an edition, and the hook code of *shell* for the config at *config*.
+
+    *default* is the config of a shell in which LLMENV_CONFIG is not set.  Else it is as `hook`.
+    """
+    made = HookValues(checked(shell), state, config, default=default)
+    return made.edition, _template(f"hook.{shell}").render(made.values())
 
 
 def golden(shell: str) -> str:
@@ -110,9 +99,9 @@ def golden(shell: str) -> str:
     Raises:
         UsageError: an unknown shell, or a wrong config.
     """
-    config = Config(load_config().services, None, "/CONFIG")
-    values = _values(config, "/STATE", ["/PYTHON"], ["/ENSURE"], proc=True)
-    text = _template(f"hook.{checked(shell)}").render(values)
+    made = HookValues(checked(shell), "/STATE", config_path(), helpers=["/ENSURE"], proc=True)
+    made.of_no_machine()
+    text = _template(f"hook.{shell}").render(made.values())
     return text.replace(f"@{hostname()}.", "@HOST.")
 
 
@@ -127,15 +116,11 @@ def static(
     Raises:
         UsageError: an unknown shell, or a wrong config.
     """
-    from llmenv_hooks.interpreters import interpreters
-
-    known = load_config(config)
-    template = _template(f"static.{checked(shell)}")
-    pythons, helpers = interpreters(), helpers or onefile.helpers()
-    needed = [file for file in [helpers[0], *_metadata(), config] if os.path.exists(file)]
-    return template.render(
-        _values(known, state, pythons, helpers, has_proc()),
-        python=pythons[0],
+    made = HookValues(checked(shell), state, config, helpers=helpers)
+    made.is_right()
+    needed = [file for file in [made.helpers[0], *_metadata(), config] if os.path.exists(file)]
+    return _template(f"static.{shell}").render(
+        made.values(),
         version=__version__,
         static=path,
         host=os.uname().nodename,
@@ -150,14 +135,15 @@ def sources(shell: str, state: str, config: str) -> list[str]:
     What *state* keeps of the config is written when that holds something else, whatever its date.
     """
     parsed = os.path.join(state, CONFIG_PARSED)
-    return [config, parsed, *made_of(shell), _in_templates(f"static.{shell}")]
+    return [config, parsed, *made_of(shell), in_templates(f"static.{shell}")]
 
 
 def made_of(shell: str) -> list[str]:
     """Return the files of this package that `hook(shell)` is made of."""
     here = os.path.dirname(os.path.abspath(__file__))
-    code = [os.path.join(here, name) for name in ("render.py", "onefile.py", "interpreters.py")]
-    return [*onefile.sources(), *code, _in_templates(_RUN), _in_templates(f"hook.{shell}")]
+    names = ("render.py", "hookvalues.py", "onefile.py", "interpreters.py")
+    code = [os.path.join(here, name) for name in names]
+    return [*onefile.sources(), *code, in_templates(RUN), in_templates(f"hook.{shell}")]
 
 
 def _metadata() -> list[str]:
@@ -173,13 +159,6 @@ def _metadata() -> list[str]:
     except importlib.metadata.PackageNotFoundError:
         return []
     return [str(file.locate()) for file in files if file.name == "METADATA"]
-
-
-def run() -> str:
-    """Return what a hook gives Python to run: `templates/run.py` without its comment."""
-    with open(_in_templates(_RUN)) as file:
-        code = file.read().partition("\n\n")[2]
-    return "\n".join(filter(None, code.splitlines()))
 
 
 def _template(name: str) -> jinja2.Template:
@@ -201,60 +180,3 @@ def _template(name: str) -> jinja2.Template:
     )
     environment.filters["quote"] = quote  # for a block, which `finalize` leaves alone
     return environment.get_template(name)
-
-
-def _values(
-    config: Config, state: str, pythons: list[str], helpers: list[str], proc: bool
-) -> dict[str, object]:
-    """Return what the templates need to know."""
-    each = ", ".join(map(printable, pythons))
-    notes = [os.path.join(state, name) for name in (CONFIG_FAIL, HELPER_FAIL)]
-    services = [_paths(one, state) for one in config.kept_alive]
-    notes += [note for one in config.kept_alive for note in _notes(one, state)]
-    return {
-        "pythons": pythons,
-        "helpers": helpers,
-        "run": run(),
-        "state": state,
-        "config": config.path,
-        "notes": notes,
-        "gone": f"{printable(helpers[0])}, or each Python to run it with ({each}), is"
-        " gone, or not yours to run; reinstall llmenv-hooks or remove its line from your rc file",
-        "exports": exports(config),
-        "services": services,
-        "interval": str(INTERVAL_S if proc else INTERVAL_WITHOUT_PROC_S),
-        "proc": proc,
-    }
-
-
-def _paths(service: Service, state: str) -> dict[str, object]:
-    """Return what a hook looks at for one service: its files, and those that prove it alive.
-
-    Each of *alive* proves it by leading somewhere, each pair of *outputs* by being the same file.
-    """
-    places = instances(service.name, state)
-    files = places[0]
-    return {
-        "alive": [one.alive for one in places],
-        "outputs": [(one.output, one.log) for one in places],
-        "pid": files.pid,
-        "life": files.life,
-        "proof": files.proof,
-    }
-
-
-def _notes(service: Service, state: str) -> list[str]:
-    """Return the files that may hold a message about one service."""
-    files = instances(service.name, state)[0]
-    return [files.fail, files.child] if service.bridge == GUARDED else [files.fail]
-
-
-def _in_templates(name: str) -> str:
-    return os.path.join(templates(), name)
-
-
-def templates() -> str:
-    """Return where the templates are: in a wheel's package, or beside it in a checkout."""
-    package = os.path.dirname(os.path.abspath(__file__))
-    packaged = os.path.join(package, "templates")
-    return packaged if os.path.isdir(packaged) else os.path.join(package, "..", "templates")

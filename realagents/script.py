@@ -20,13 +20,13 @@ if TYPE_CHECKING:
 TOOL = re.compile(r"(^|_)store$")  # of the example's memory server, however an agent calls it
 STORED = "created"  # what the server alone says of a memory: when it was stored
 PREFIX = "call_"  # of the ids of its calls
-# An agent may ask its model before it has a server's tools.  These tools of theirs wait until it has.
+# An agent may ask its model before it has a server's tools.  By these tools it waits until it has.
 UNTIL_THERE: dict[str, Json] = {
     "ToolSearch": {"query": "select:mcp__memory__store"},  # Claude Code tells its model to do this
     "list_mcp_resources": {"server": "memory"},  # Codex
 }
-# By HTTP Claude Code connects anew in the background, and fails each call meanwhile.  It waits where
-# it is asked for a tool that it does not know yet.
+# By HTTP Claude Code connects anew in the background, and fails each call meanwhile.  It waits when
+# it is asked for a tool that it does not know.
 UNTIL_BACK: dict[str, Json] = {"ToolSearch": {"query": "select:mcp__memory__anything"}}
 WAITS = 10  # how often it waits for a tool that does not come
 

@@ -13,7 +13,7 @@ import sys
 import threading
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from daemons import DEADLINE_S, alive, free_port, kill, processes_with, wait_until
 
@@ -25,6 +25,17 @@ LATEST = "2025-11-25"
 MODERN = "2026-07-28"
 KEY = "io.modelcontextprotocol/"
 Message = dict[str, Any]
+
+
+class Doors(Protocol):
+    """What an agent has to know of a bridge."""
+
+    @property
+    def port(self) -> int | None:
+        """Where it listens, None for its socket alone."""
+
+    def path(self, suffix: str) -> Path:
+        """Return the path of one of its files."""
 
 
 class Bridge:
@@ -142,7 +153,7 @@ class Bridge:
 class Wire:
     """An agent at the bridge's socket."""
 
-    def __init__(self, bridge: Bridge) -> None:
+    def __init__(self, bridge: Doors) -> None:
         self.sock = socket.socket(socket.AF_UNIX)
         self.sock.settimeout(DEADLINE_S)
         self.sock.connect(str(bridge.path("sock")))
@@ -204,7 +215,7 @@ class Wire:
 class Web:
     """An agent over HTTP: a connection, and the session that it begins with `initialize`."""
 
-    def __init__(self, bridge: Bridge, **headers: str) -> None:
+    def __init__(self, bridge: Doors, **headers: str) -> None:
         assert bridge.port
         self.http = http.client.HTTPConnection("127.0.0.1", bridge.port, timeout=DEADLINE_S)
         self.headers = {

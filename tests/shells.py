@@ -18,7 +18,8 @@ import pytest
 from daemons import kill, missing, need, wait_until
 from packed import ENSURE
 
-from llmenv_hooks import pty_shell, render
+from llmenv_hooks import hookvalues, pty_shell, render
+from llmenv_hooks.helper import editions
 from llmenv_hooks.pty_shell import PROMPTS as PROMPTS
 from llmenv_hooks.pty_shell import SHELLS as SHELLS
 
@@ -210,7 +211,7 @@ LONG_AGO = dict.fromkeys(
     SHELLS, "command touch -c -t 200001010000 $XDG_STATE_HOME/llmenv/stub.proof"
 )
 # As if it were that long since this shell last started the helper.
-INTERVAL_S = render.INTERVAL_S if PROC else render.INTERVAL_WITHOUT_PROC_S
+INTERVAL_S = hookvalues.INTERVAL_S if PROC else hookvalues.INTERVAL_WITHOUT_PROC_S
 ONE_MINUTE = {
     "bash": f"__llmenv_asked=$((SECONDS - {INTERVAL_S}))",
     "zsh": f"__llmenv_asked=$((SECONDS - {INTERVAL_S}))",
@@ -276,8 +277,12 @@ def until(shell: Shell, seen: str) -> str:
 
 @contextmanager
 def held(world: World, name: str = "stub") -> Iterator[None]:
-    """Be the daemon *name*: what a shell looks at says that the service lives."""
+    """Be the daemon *name*: what a shell looks at says that the service lives.
+
+    And that a hook of a helper.py is the right one.
+    """
     world.state.mkdir(mode=0o700, parents=True, exist_ok=True)
+    make_edition(world)
     (world.state / f"{name}.life").touch(0o600)
     fd = open_proof(world, name)
     proof = world.state / f"{name}.{'alive' if PROC else 'pid'}"
@@ -290,6 +295,15 @@ def held(world: World, name: str = "stub") -> Iterator[None]:
     finally:
         os.close(fd)
         proof.unlink()
+
+
+def make_edition(world: World) -> None:
+    """Say that the hook which calls a helper.py, and was made of the config, is the right one."""
+    config = str(world.config)
+    right = world.state / editions.edition(config, editions.config_content(config), "helper.py")
+    if not right.exists():
+        right.mkdir()
+        (right / "state").symlink_to("..")
 
 
 def open_proof(world: World, name: str) -> int:

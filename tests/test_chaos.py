@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
+from bridge_chaos import BRIDGE_DIES, END, RESTART, START, BridgeBench, Hurt, hurts
 from daemons import need, processes_with
 from packed import ENSURE
 
@@ -30,9 +31,41 @@ def test_no_system_call_is_a_bad_moment(
     bench: Bench, make: Callable[[list[Call], list[Call]], list[Experiment]]
 ) -> None:
     experiments = make(*bench.record())[STRIDE // 2 :: STRIDE]
-    found = {str(one): wrong for one, wrong in carried_out(experiments)}
+    found = {str(one): wrong for one, wrong in carried_out(experiments, Bench)}
     assert {one: wrong for one, wrong in found.items() if wrong} == {}
     assert sum(wrong is not None for wrong in found.values()) >= 0.8 * len(experiments) > 20
+
+
+BRIDGE_STRIDE = {START: 61, RESTART: 43, END: 67}
+
+
+@pytest.mark.parametrize("phase", BRIDGE_STRIDE)
+def test_no_system_call_of_the_bridge_is_a_bad_moment(phase: str) -> None:
+    need("strace")
+    bench = BridgeBench()
+    try:
+        calls = bench.record(phase)
+    finally:
+        bench.close()
+    experiments = hurts(phase, calls)[:: BRIDGE_STRIDE[phase]]
+    found = {str(one): wrong for one, wrong in carried_out(experiments, BridgeBench)}
+    assert {one: wrong for one, wrong in found.items() if wrong} == {}
+    assert sum(wrong is not None for wrong in found.values()) >= 0.5 * len(experiments) > 3
+
+
+def test_two_servers_at_once_are_a_violation() -> None:
+    """A bridge that forgets who carries its mark, and a helper that forgets what was left."""
+    need("strace")
+    bench = BridgeBench()
+    try:
+        bench.world.break_bridge("| self._marked()", "")
+        end = "end_strays(service, attempt.files)"
+        helper = bench.world.helper
+        helper.write_text(helper.read_text().replace(f"    {end}\n", "", 1))
+        hurt = Hurt(END, Experiment(Call("epoll_wait", 1), signal=BRIDGE_DIES))
+        assert "two servers met" in (bench.violations(hurt) or [])
+    finally:
+        bench.close()
 
 
 UNLOCKED = ("else (life, *held)", "else held")

@@ -61,15 +61,15 @@ async def client(database: Path) -> AsyncIterator[ClientSession]:
 async def call(session: ClientSession, tool: str, **arguments: object) -> Any:
     """Return a tool's structured result; a tool error is an AssertionError."""
     answer = await session.call_tool(tool, arguments)
-    assert not answer.isError, answer.content
-    assert answer.structuredContent is not None
-    return answer.structuredContent.get("result", answer.structuredContent)
+    assert not answer.is_error, answer.content
+    assert answer.structured_content is not None
+    return answer.structured_content.get("result", answer.structured_content)
 
 
 async def refused(session: ClientSession, tool: str, **arguments: object) -> str:
     """Return the text of a tool's error."""
     answer = await session.call_tool(tool, arguments)
-    assert answer.isError, answer.content
+    assert answer.is_error, answer.content
     return str(answer.content)
 
 
@@ -98,7 +98,7 @@ def test_tools_are_described_for_agents(tmp_path: Path) -> None:
             assert set(tools) == {"store", "search", "list", "forget"}
             for tool in tools.values():
                 assert tool.description
-                for name, schema in tool.inputSchema["properties"].items():
+                for name, schema in tool.input_schema["properties"].items():
                     assert schema.get("description"), f"{tool.name}.{name}"
 
     run(work())

@@ -56,7 +56,12 @@ def test_init_from_a_wheel_says_what_the_example_server_needs(
     installed: Path, tmp_path: Path
 ) -> None:
     python = installed / "python"
-    for wanted in (1, 0):
+    (site,) = installed.parent.glob("lib/*/site-packages")
+    metadata = site / "mcp-0.dist-info" / "METADATA"  # as good as installed, as far as init looks
+    for sdk, wanted in ((None, 1), ("1.30.0", 1), ("2.3.0", 0)):
+        if sdk:
+            metadata.parent.mkdir(exist_ok=True)
+            metadata.write_text(f"Metadata-Version: 2.1\nName: mcp\nVersion: {sdk}\n")
         done = subprocess.run(
             [str(installed / "llmenv"), "init", "--yes"],
             env={"HOME": str(tmp_path), "PATH": "/usr/bin:/bin"},
@@ -66,9 +71,7 @@ def test_init_from_a_wheel_says_what_the_example_server_needs(
         )
         assert done.returncode == wanted, done
         if wanted:
-            assert f"{python} -m pip install 'llmenv-hooks[proxy]'" in done.stderr
-            (site,) = installed.parent.glob("lib/*/site-packages")
-            (site / "mcp.py").touch()  # as good as installed, as far as init looks
+            assert f"{python} -m pip install 'mcp>=2.3'" in done.stderr
     (service,) = load_config(str(tmp_path / ".config/llmenv/config.toml")).services
     assert service.command == [str(python), str(site / "llmenv_hooks/examples/memory_server.py")]
 

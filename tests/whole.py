@@ -5,10 +5,12 @@ from llmenv_hooks.helper.arguments import *  # noqa: F403
 from llmenv_hooks.helper.attempts import *  # noqa: F403
 from llmenv_hooks.helper.background import *  # noqa: F403
 from llmenv_hooks.helper.bridges import *  # noqa: F403
+from llmenv_hooks.helper.complaints import *  # noqa: F403
 from llmenv_hooks.helper.configfiles import *  # noqa: F403
 from llmenv_hooks.helper.configs import *  # noqa: F403
 from llmenv_hooks.helper.configtables import *  # noqa: F403
 from llmenv_hooks.helper.directories import *  # noqa: F403
+from llmenv_hooks.helper.environment import *  # noqa: F403
 from llmenv_hooks.helper.errors import *  # noqa: F403
 from llmenv_hooks.helper.failures import *  # noqa: F403
 from llmenv_hooks.helper.files import *  # noqa: F403

@@ -79,14 +79,17 @@ def is_stale(agent: Agent, name: str, entry: object, known: Sequence[Server]) ->
     return any(dict(entry) == agent.by_url(url) for url in urls if url)
 
 
-def is_outdated(agent: Agent, entries: Mapping[str, Any], known: Sequence[Server]) -> bool:
-    """Say whether *entries*, all of a file, have something of ours, and not as it would be now."""
-    found = [presence(agent, entries.get(server.name), server, known) for server in known]
-    if any(is_stale(agent, name, entry, known) for name, entry in entries.items()):
-        return True
-    return any(one in OUTDATED for one in found) or (
-        NONE in found and any(one in (CONNECT, HTTP) for one in found)
-    )
+def outdated(agent: Agent, entries: Mapping[str, Any], known: Sequence[Server]) -> list[str]:
+    """Return what of *entries*, all of a file, is ours and not as it would be now: "NAME: why".
+
+    A server that is missing counts where others of ours are.
+    """
+    found = {one.name: presence(agent, entries.get(one.name), one, known) for one in known}
+    has_ours = not {CONNECT, HTTP, *OUTDATED}.isdisjoint(found.values())
+    counts = (*OUTDATED, NONE) if has_ours else OUTDATED
+    old = [f"{name}: {what}" for name, what in found.items() if what in counts]
+    stale = [name for name, entry in entries.items() if is_stale(agent, name, entry, known)]
+    return old + [f"{name}: no service any more" for name in stale]
 
 
 def merged(agent: Agent, text: str | None, known: Sequence[Server], kind: str = "") -> str:

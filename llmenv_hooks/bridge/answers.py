@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from http import HTTPStatus
 from typing import TYPE_CHECKING
 
@@ -10,7 +11,11 @@ from llmenv_hooks.bridge.requests import CONTROLS, HTTP_METHODS
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from llmenv_hooks.bridge.requests import Head
+
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
+# What a page may send; `Mcp-Param-` goes on as the tools' schemas say.
+PAGE_HEADER = re.compile(r"accept|authorization|content-type|last-event-id|mcp-[-a-z0-9]+")
 STREAM_END = b"0\r\n\r\n"
 
 
@@ -33,6 +38,30 @@ def refusal(status: int, why: str) -> bytes:
     return response(status, headers, f"{why}\n".encode())
 
 
+def preflight(head: Head, origin: str) -> bytes:
+    """Return the answer to a browser that asks whether a page of *origin* may send a request.
+
+    WHATWG Fetch, "CORS protocol"; it may have the headers that a client of MCP sends.
+    """
+    wanted = ",".join(head.all("access-control-request-headers")).lower().split(",")
+    names = [name for name in map(str.strip, wanted) if PAGE_HEADER.fullmatch(name)]
+    headers = [
+        *_for_page(origin),
+        ("Access-Control-Allow-Methods", ", ".join(HTTP_METHODS)),
+        ("Access-Control-Allow-Headers", ", ".join(names)),
+        ("Access-Control-Max-Age", "600"),
+        ("Connection", "close"),
+    ]
+    return _start(204, headers)
+
+
+def readable(answer: bytes, origin: str) -> bytes:
+    """Return *answer*, with all of its head, so that a browser lets a page of *origin* read it."""
+    status, _, rest = answer.partition(b"\r\n")
+    headers = [*_for_page(origin), ("Access-Control-Expose-Headers", "Mcp-Session-Id")]
+    return b"\r\n".join([status, *_encoded(headers), rest])
+
+
 def stream_start(headers: Iterable[tuple[str, str]] = ()) -> bytes:
     """Return the start of a stream of server-sent events; it ends with `STREAM_END`."""
     fixed = [
@@ -49,10 +78,17 @@ def stream_event(data: bytes) -> bytes:
     return b"%x\r\n%b\r\n" % (len(event), event)
 
 
+def _for_page(origin: str) -> list[tuple[str, str]]:
+    return [("Access-Control-Allow-Origin", origin), ("Vary", "Origin")]
+
+
 def _start(status: int, headers: Iterable[tuple[str, str]]) -> bytes:
-    lines = [f"HTTP/1.1 {status} {HTTPStatus(status).phrase}"]
-    lines += [f"{name}: {value}" for name, value in headers]
-    encoded = [line.encode("latin-1") for line in lines]
+    line = f"HTTP/1.1 {status} {HTTPStatus(status).phrase}".encode()
+    return b"\r\n".join([line, *_encoded(headers), b"", b""])
+
+
+def _encoded(headers: Iterable[tuple[str, str]]) -> list[bytes]:
+    encoded = [f"{name}: {value}".encode("latin-1") for name, value in headers]
     if any(map(CONTROLS.search, encoded)):
-        raise ValueError(f"a control character in {lines}")
-    return b"\r\n".join([*encoded, b"", b""])
+        raise ValueError(f"a control character in {encoded}")
+    return encoded

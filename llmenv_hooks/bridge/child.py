@@ -31,7 +31,9 @@ FAILING = 3  # as many useless lives in a row
 FIRST_PAUSE_S = 0.25  # before the second process in a row that follows a useless one
 MOST_PAUSE_S = 30.0
 USEFUL_AFTER_S = 10.0  # ready for as long, a life was of use, whatever it did
-GRACE_S = 1.5  # after the end of stdin, and again after SIGTERM
+# After the end of stdin, after SIGTERM, and after SIGKILL; with LAST_CALLS_S of the program that is
+# less than the 6 s after which the helper loses patience with us.
+GRACE_S = 1.0
 
 NEXT = {
     ("starting", "ready"): "running",

@@ -1,7 +1,7 @@
 """One request over HTTP and its answer: Streamable HTTP, from 2025-03-26 to 2026-07-28.
 
-An answer is JSON, or a stream of server-sent events once something else comes before it, or once
-it takes so long that a client might think it lost.
+An answer is JSON, or a stream of server-sent events: for a client that names that first, once
+something else comes before it, or once it takes so long that a client might think it lost.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from llmenv_hooks.bridge.messages import (
 from llmenv_hooks.bridge.sessions import REVISIONS, UNSAID, Session, Sessions
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
     from llmenv_hooks.bridge.hub import Hub
     from llmenv_hooks.bridge.requests import Head
@@ -86,9 +86,11 @@ class Exchange:
         self._write = write
         self._tell_over = over
         self._modern = False
+        self._greets = False  # the head of its answer has the session's id
         accept = ",".join(head.all("accept")).lower()
         self._takes_events = "text/event-stream" in accept or "*/*" in accept
         self._takes_json = "application/json" in accept or "*/*" in accept or not accept
+        self._prefers_events = accept.lstrip().startswith("text/event-stream")
         self.session: Session | None = None
         self.is_stream = False
         self.is_over = False
@@ -124,7 +126,7 @@ class Exchange:
         """Show a client that waits that it is not forgotten."""
         if self.is_stream:
             self._write(KEEP_ALIVE)
-        elif self._takes_events and self.session and not self.is_over:
+        elif self._takes_events and self.session and not (self._greets or self.is_over):
             self._start_stream()
 
     def end_stream(self) -> None:
@@ -146,6 +148,7 @@ class Exchange:
             if self._modern:
                 self._modern_post(message)
             elif message.get("method") == "initialize":  # whatever session there was before
+                self._greets = True
                 self._pass_on(message, Session())
             else:
                 self._pass_on(message, self._find_session(version or UNSAID))
@@ -227,10 +230,6 @@ class Exchange:
         """Write the answer to the request."""
         if self.is_over:
             return
-        if self.is_stream:
-            self._write(stream_event(encode(message)) + STREAM_END)
-            self._over()
-            return
         status = 200
         if self._modern and "error" in message:
             status = STATUS_OF.get(message["error"]["code"], 200)
@@ -239,7 +238,13 @@ class Exchange:
         headers = []
         if call.method == "initialize" and "result" in message:
             headers.append(("Mcp-Session-Id", self._remember(message)))
-        self._json(status, message, headers)
+        if self._prefers_events and status == 200 and not self.is_stream:
+            self._start_stream(headers)
+        if self.is_stream:
+            self._write(stream_event(encode(message)) + STREAM_END)
+            self._over()
+        else:
+            self._json(status, message, headers)
 
     def send(self, message: Message) -> None:
         """Write what comes before the answer, or on a stream without one."""
@@ -269,8 +274,8 @@ class Exchange:
 
     # --- how it is written ------------------------------------------------------------------------
 
-    def _start_stream(self) -> None:
-        self._write(stream_start([UNBUFFERED]))
+    def _start_stream(self, headers: Iterable[tuple[str, str]] = ()) -> None:
+        self._write(stream_start([UNBUFFERED, *headers]))
         self.is_stream = True
 
     def _json(

@@ -13,6 +13,7 @@ from contextlib import suppress
 from llmenv_hooks.helper.processes import descendants, has_proc, start_time
 
 CHILD_MARK = "LLMENV_CHILD"
+ENVIRON_BYTES = 64 << 10
 
 
 class Family:
@@ -59,7 +60,15 @@ class Family:
 
     def _carries(self, name: str) -> bool:
         try:
-            with open(f"/proc/{name}/environ", "rb") as file:
-                return self._mark in file.read().split(b"\0")
+            fd = os.open(f"/proc/{name}/environ", os.O_RDONLY | os.O_CLOEXEC)
         except OSError:  # another's, or gone
             return False
+        found = b""
+        try:
+            while piece := os.read(fd, ENVIRON_BYTES):
+                found += piece
+        except OSError:  # it has just died
+            return False
+        finally:
+            os.close(fd)
+        return self._mark in found.split(b"\0")

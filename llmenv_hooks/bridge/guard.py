@@ -54,8 +54,17 @@ class Guard:
             or self._other_site(head)
         )
 
+    def listed_origin(self, head: Head) -> str | None:
+        """Return the Origin of *head* if it is one that the config lists."""
+        origins = head.all("origin")
+        return origins[0] if len(origins) == 1 and origins[0] in self._origins else None
+
+    def is_preflight(self, head: Head) -> bool:
+        """True for a browser's question whether a page of a listed origin may ask (Fetch, CORS)."""
+        return head.method == "OPTIONS" and self.listed_origin(head) is not None
+
     def _unknown_user(self, head: Head) -> Refusal | None:
-        if self._token is None:
+        if self._token is None or self.is_preflight(head):  # it brings no token, and learns nothing
             return None
         import hmac  # most bridges have no token, and it brings OpenSSL: 4 MB
 
@@ -87,16 +96,16 @@ class Guard:
         """Let in no Origin, that of a page of this bridge itself, or one that the config lists."""
         origins = head.all("origin")
         own = f"http://{head.all('host')[0]}".lower()
-        if not origins or (
-            len(origins) == 1 and (origins[0].lower() == own or origins[0] in self._origins)
-        ):
+        if not origins or [origin.lower() for origin in origins] == [own]:
+            return None
+        if self.listed_origin(head):
             return None
         advice = "; to allow it, list it in `origins` of this service in the config"
         return Refusal(403, "Origin", f"Origin is {_quoted(origins)}{advice}")
 
     def _other_site(self, head: Head) -> Refusal | None:
         sites = head.all("sec-fetch-site")
-        if not sites or sites in (["none"], ["same-origin"]):
+        if not sites or sites in (["none"], ["same-origin"]) or self.listed_origin(head):
             return None
         return Refusal(
             403, "Sec-Fetch-Site", f"Sec-Fetch-Site is {_quoted(sites)}: a web page asks"

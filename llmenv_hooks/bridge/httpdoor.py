@@ -6,7 +6,7 @@ import asyncio
 import time
 from typing import TYPE_CHECKING
 
-from llmenv_hooks.bridge.answers import CONTINUE, refusal
+from llmenv_hooks.bridge.answers import CONTINUE, preflight, readable, refusal
 from llmenv_hooks.bridge.exchanges import KEEP_ALIVE_S, Exchange, Shop
 from llmenv_hooks.bridge.http1 import Continue, Data, Reader
 from llmenv_hooks.bridge.peers import is_over, same_user
@@ -82,6 +82,7 @@ class Connection(asyncio.Protocol):
         self._transport: asyncio.Transport | None = None
         self._body = bytearray()
         self._exchange: Exchange | None = None
+        self._page: str | None = None  # the listed origin whose answer has not begun
         self._waits = False  # for an answer
         self._advances = False
         self._phase = "idle"
@@ -170,11 +171,17 @@ class Connection(asyncio.Protocol):
             self._deadline = time.monotonic() + SECONDS[self._phase]
 
     def _begin(self, head: Head) -> None:
-        if refused := self._door.guard.refusal(head):
+        guard = self._door.guard
+        if refused := guard.refusal(head):
             self._refuse(refused.status, refused.reason, refused.why)
             return
+        self._page = guard.listed_origin(head)
+        if self._page and guard.is_preflight(head):
+            self._write(preflight(head, self._page))
+            self._end()
+            return
         self._body.clear()
-        self._exchange = Exchange(self._door.shop, head, self._write, self._over)
+        self._exchange = Exchange(self._door.shop, head, self._answer, self._over)
 
     def _finish(self) -> None:
         exchange = self._exchange
@@ -187,6 +194,11 @@ class Connection(asyncio.Protocol):
         self.session = exchange.session or self.session
         if self in self._door.connections:
             self._door.connections[self] = self._door.connections.pop(self)
+
+    def _answer(self, data: bytes) -> None:
+        """Write a piece of an answer; a web page may read it when the head, the first, says so."""
+        origin, self._page = self._page, None
+        self._write(readable(data, origin) if origin else data)
 
     def _write(self, data: bytes) -> None:
         transport = self._transport

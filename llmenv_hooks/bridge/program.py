@@ -130,13 +130,15 @@ class Program:
         self._note("")
 
     def _note(self, reason: str) -> None:
-        """Keep in --child-note why the server keeps dying."""
+        """Keep in --child-note what the prompt is to tell while the server keeps dying."""
         path = self._options.child_note
         if path is None:
             return
         with suppress(OSError):
             if reason:
-                replace_file(path, f"{reason}\n".encode())
+                name = self._options.name
+                told = f"{name}: its server keeps dying: {reason}; llmenv logs {name}\n"
+                replace_file(path, told.encode())
             else:
                 remove_file(path)
 
@@ -160,6 +162,7 @@ class Program:
             "calls": self._hub.calls,
             "under_way": self._hub.under_way,
             "refused": dict(self._tally.total),
+            "by_token": bool(self._http_door and not self._http_door.by_user),
         }
 
 

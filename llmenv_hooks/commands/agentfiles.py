@@ -56,13 +56,13 @@ class AgentFile:
             for one in self.known
         }
 
-    def is_outdated(self) -> bool:
-        """Say whether something of ours is in it, and not as it would be written now.
+    def outdated(self) -> list[str]:
+        """Return what of ours in it is not as it would be written now: "NAME: why".
 
         Raises:
             Problem: it cannot be read.
         """
-        return entries.is_outdated(self.agent, self.entries(), self.known)
+        return entries.outdated(self.agent, self.entries(), self.known)
 
     def has_ours(self) -> bool:
         """Say whether something of ours is in it.
@@ -158,6 +158,25 @@ def agent_files(config: Config, in_project: bool) -> list[AgentFile]:
         for name, agent in AGENTS.items()
         if agent.project or not in_project
     ]
+
+
+def outdated_files(config: Config) -> Iterator[tuple[str, str]]:
+    """Yield what is outdated in each agent's file, here and in this directory: it, and what to do.
+
+    A file that cannot be read has nothing of ours that its agent could use.
+
+    Raises:
+        Problem: there is no home.
+    """
+    files = agent_files(config, False)
+    paths = {file.path for file in files}
+    with contextlib.suppress(Problem):  # the directory was deleted
+        files += [file for file in agent_files(config, True) if file.path not in paths]
+    for file in files:
+        with contextlib.suppress(Problem):
+            if old := file.outdated():
+                again = f"llmenv client --write{' --project' * file.in_project}"
+                yield f"{file.path} has {', '.join(old)}", f"{again}; {RESTART}"
 
 
 def one_file_is_used() -> bool:

@@ -12,6 +12,7 @@ from llmenv_hooks.helper.processes import command_of
 from llmenv_hooks.helper.proofs import linked_pid
 from llmenv_hooks.helper.realms import find
 from llmenv_hooks.helper.services import GUARDED, MCP_PROXY, Service, is_local
+from llmenv_hooks.helper.sockets import ask_bridge
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -48,18 +49,26 @@ def left_behind(files: Files) -> list[str]:
 def who_may_ask(service: Service) -> Iterator[Finding]:
     """Say who can reach the tools of a bridged *service*."""
     name = service.name
-    if service.bridge == GUARDED and is_local(service.host):
+    if service.bridge == GUARDED:
+        files, _ = find(service, state_dir())
         may = "this user's programs, and no web page"
+        if needs_token(service, files):
+            may = f"whoever can reach {service.bind} and has the token in {files.token}"
         more = f", but for the origins {', '.join(service.origins)}" if service.origins else ""
         yield Finding("who may ask", "ok", may + more, service=name)
-    elif service.bridge == GUARDED:
-        files, _ = find(service, state_dir())
-        may = f"whoever can reach {service.bind} and has the token in {files.token}"
-        yield Finding("who may ask", "ok", may, service=name)
     elif service.bridge == MCP_PROXY:
         may = "every user of this machine, and any web page by DNS rebinding: mcp-proxy asks nobody"
         todo = f'bridge = "{GUARDED}" in the config'
         yield Finding("who may ask", "warn", may, todo, name)
+
+
+def needs_token(service: Service, files: Files) -> bool:
+    """True when who asks the guarded *service* over HTTP has to bring its token.
+
+    The bridge knows whether the kernel tells users apart; while it is down, the address says it.
+    """
+    told = ask_bridge(files) or {}
+    return bool(told.get("by_token", not is_local(service.host)))
 
 
 def processes_left_behind(service: Service) -> Iterator[Finding]:

@@ -44,7 +44,7 @@ def check_hooks(
     ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print a JSON list instead.")] = False,
 ) -> None:
-    """Vouch for the hooks, as a CI wants it.
+    """Check the hooks: recorded, valid, working (for a CI).
 
     They are as recorded, their shells parse them, linters are content, and on a terminal they do
     what they are for. The exit status is 1 when a check failed.
@@ -121,7 +121,7 @@ def _behaviour(shell: str) -> Iterator[Row]:
     try:
         from llmenv_hooks.commands.trial import behaviour
     except ImportError:
-        install = "python3 -m pip install 'llmenv-hooks[check]'"
+        install = "python3 -m pip install 'pexpect>=4.9'"
         yield Row(shell, "pexpect", "failed", f"no pexpect to drive a shell with; {install}")
         return
     yield from behaviour(shell)

@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 
 
 def client(
-    agent: Annotated[
-        str | None,
+    agents: Annotated[
+        list[str] | None,
         typer.Argument(metavar="AGENT", help=", ".join(AGENTS), autocompletion=lambda: [*AGENTS]),
     ] = None,
     write: Annotated[bool, typer.Option("--write", help="Merge it into the agent's file.")] = False,
@@ -47,28 +47,33 @@ def client(
     """
     if write and remove:
         raise UsageError("--write and --remove exclude each other")
-    if agent is None:
+    if not agents:
         if remove or http:
             raise UsageError(f"which agent? there is: {', '.join(AGENTS)}")
         (_update_all if write else _print_agents)(load_config(), project)
         return
-    if agent not in AGENTS:
-        unknown = printable(agent, 80)
-        raise UsageError(f"no agent {unknown!r}; there is: {', '.join(AGENTS)}")
+    for agent in agents:
+        if agent not in AGENTS:
+            unknown = printable(agent, 80)
+            raise UsageError(f"no agent {unknown!r}; there is: {', '.join(AGENTS)}")
     config = load_config()
-    file = agent_file(agent, config, project)
-    if remove:
-        file.edit(entries.removed)
-        return
-    if http:
+    if http and not remove:
         _refuse_headers(config)
+    files = {agent: agent_file(agent, config, project) for agent in agents}
+    if remove:
+        for file in files.values():
+            file.edit(entries.removed)
+        return
     change = functools.partial(entries.merged, kind=entries.HTTP if http else entries.CONNECT)
-    if not write:
+    if write:
+        edited = [file.edit(change) for file in files.values()]
+        if any(edited):
+            print(RESTART)
+        return
+    for agent, file in files.items():
         print(change(file.agent, None, file.known), end="")
         again = f"llmenv client {agent} --write{' --project' * project}{' --http' * http}"
         print(f"llmenv: goes into {printable(file.path)}; {again} merges it", file=sys.stderr)
-    elif file.edit(change):
-        print(RESTART)
 
 
 def _refuse_headers(config: Config) -> None:
@@ -88,7 +93,7 @@ def _update_all(config: Config, in_project: bool) -> None:
     found = failed = False
     for file in agent_files(config, in_project):
         try:
-            if file.is_outdated():
+            if file.outdated():
                 found |= file.edit(entries.merged)
         except Problem as problem:
             print(f"llmenv: {problem}", file=sys.stderr)

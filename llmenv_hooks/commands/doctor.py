@@ -12,9 +12,17 @@ import typer
 from rich.text import Text
 
 from llmenv_hooks.commands import tables
+from llmenv_hooks.commands.agent_checks import agents
 from llmenv_hooks.commands.findings import Finding
+from llmenv_hooks.commands.fixing import fix
 from llmenv_hooks.commands.installation import bridge_program, hooks, state_directory
-from llmenv_hooks.commands.service_checks import SERVICE_CHECKS, left_over_services, round_trip
+from llmenv_hooks.commands.service_checks import (
+    SERVICE_CHECKS,
+    left_over_services,
+    proxy,
+    round_trip,
+)
+from llmenv_hooks.commands.this_shell import this_shell
 from llmenv_hooks.helper.configfiles import load_config
 from llmenv_hooks.helper.errors import Problem, printable
 from llmenv_hooks.helper.ports import probe
@@ -28,12 +36,17 @@ if TYPE_CHECKING:
 
 def doctor(
     as_json: Annotated[bool, typer.Option("--json", help="Print a JSON list, no table.")] = False,
+    mend: Annotated[
+        bool, typer.Option("--fix", help="Then do what it advises, each after a question.")
+    ] = False,
 ) -> None:
     """Look for what is wrong, and say what to do about it.
 
-    Changes nothing. The exit status is 1 when something is wrong.
+    Changes nothing by itself. The exit status is 1 when something is wrong.
     """
     findings = list(examine())
+    if mend and fix(findings):
+        findings = list(examine())
     if as_json:
         print(json.dumps([asdict(finding) for finding in findings], indent=2))
     else:
@@ -52,6 +65,16 @@ def _print(findings: list[Finding]) -> None:
             text += f"\n-> {printable(finding.todo)}"
         table.add_row(name, Text(finding.verdict, style=colours.get(finding.verdict, "")), text)
     tables.show(table)
+    print(f"\n{_summary(findings)}")
+
+
+def _summary(findings: list[Finding]) -> str:
+    counts = {"failure": "fail", "warning": "warn"}
+    parts = []
+    for word, verdict in counts.items():
+        if number := sum(finding.verdict == verdict for finding in findings):
+            parts.append(f"{number} {word}{'s' * (number != 1)}")
+    return ", ".join(parts) or "all is well"
 
 
 def examine() -> Iterator[Finding]:
@@ -70,6 +93,7 @@ def examine() -> Iterator[Finding]:
     yield Finding("config", "ok", f"{there}: {names}")
     where = "this host" if config.here else "another host, nothing runs here"
     yield Finding("server_host", "ok", f"{config.server_host or 'not set'}: {where}")
+    yield from _safely("this shell", this_shell, config)
     if config.here and any(service.bridge == MCP_PROXY for service in config.services):
         yield from _safely("mcp-proxy", bridge_program)
     yield from _safely("left over", left_over_services, config)
@@ -77,8 +101,10 @@ def examine() -> Iterator[Finding]:
         if service in config.run_here:
             for name, check in SERVICE_CHECKS.items():
                 yield from _safely(name, check, service)
+        yield from _safely("proxy", proxy, service, config)
         if service not in config.run_here or probe(service.host, service.port):
             yield from _safely("round trip", round_trip, service, config)
+    yield from _safely("agents", agents, config)
 
 
 def _safely(name: str, check: Callable[..., Iterator[Finding]], *about: Any) -> Iterator[Finding]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shlex
 import sys
-from importlib.util import find_spec
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Annotated
 
@@ -13,6 +13,7 @@ import typer
 
 from llmenv_hooks import render, userfile
 from llmenv_hooks.commands.config import toml_value
+from llmenv_hooks.commands.stopped import tell_who_is_stopped
 from llmenv_hooks.helper.errors import Problem, UsageError, printable
 from llmenv_hooks.helper.places import config_path
 from llmenv_hooks.helper.ports import find_listener, probe
@@ -41,6 +42,7 @@ def init(
     userfile.replace(path, None, config_text(service).encode(), mode=0o600)
     print(f"wrote {printable(path)}: {service.name} on {service.bind}")
     print("next: `llmenv start` starts it, `llmenv install` has your shell keep it running")
+    tell_who_is_stopped()
     try:
         mcp_proxy_command()
     except Problem as problem:
@@ -61,13 +63,20 @@ def choose_command(yes: bool) -> list[str]:
     question = "icm is not on PATH. Use the example memory server that comes with llmenv?"
     if not (yes or typer.confirm(question, default=True)):
         return _split(typer.prompt("The command of your MCP server (stdio)"))
-    if find_spec("mcp") is None:
+    if not _has_sdk():
         raise Problem(
-            "the example memory server needs the Python package mcp, nothing written; install icm,"
-            " or llmenv-hooks with its extra, e.g."
-            f" {shlex.quote(sys.executable)} -m pip install 'llmenv-hooks[proxy]'"
+            "the example memory server needs the Python package mcp, from 2.3 on, nothing written;"
+            f" install icm, or: {shlex.quote(sys.executable)} -m pip install 'mcp>=2.3'"
         )
     return [word.replace("${", "$${") for word in (sys.executable, _example_server())]
+
+
+def _has_sdk() -> bool:
+    """True when the example server can run: the 1.x line, which mcp-proxy brings, is another."""
+    try:
+        return not version("mcp").startswith("1.")
+    except PackageNotFoundError:
+        return False
 
 
 def _split(command: str) -> list[str]:
@@ -75,6 +84,8 @@ def _split(command: str) -> list[str]:
         words = shlex.split(command)
     except ValueError as error:
         raise Problem(f"cannot read that command: {error}; nothing written") from None
+    if {"&&", "||", "|", "&", ">", "<"} & {*words} or any(word.endswith(";") for word in words):
+        raise Problem("that is a line for a shell, not one command; nothing written")
     if not (words and words[0]):
         raise Problem("that is no command; nothing written")
     return words

@@ -16,8 +16,12 @@ import typer
 from llmenv_hooks import onefile, render, userfile
 from llmenv_hooks.commands import rcblock
 from llmenv_hooks.commands.agentfiles import one_file_is_used
-from llmenv_hooks.commands.parameters import OptionalShell
+from llmenv_hooks.commands.parameters import Shells
 from llmenv_hooks.commands.rcfiles import rc_files, startup_files
+from llmenv_hooks.commands.rcparser import refuse_open_end
+from llmenv_hooks.commands.rcreach import unreached
+from llmenv_hooks.commands.remains import tell_what_stays
+from llmenv_hooks.commands.stopped import tell_who_is_stopped
 from llmenv_hooks.helper.errors import Problem, UsageError, printable
 from llmenv_hooks.helper.places import config_path, state_dir
 from llmenv_hooks.install import static_path, write_static
@@ -27,29 +31,49 @@ LINE_LIMIT = 10_000  # characters
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Show the changes as a diff, make none.")]
 
 
-def install(shell: OptionalShell = None, dry_run: DryRun = False) -> None:
+def install(
+    shells: Shells = None,
+    every: Annotated[bool, typer.Option("--all", help="bash, zsh and fish.")] = False,
+    dry_run: DryRun = False,
+) -> None:
     """Have every new shell run the hook.
 
     By a marked block in its rc file. Without SHELL it is the one this runs in. A second run
     changes nothing.
     """
-    shell = render.checked(shell) if shell else current_shell()
+    names = list(render.QUOTE) if every else [render.checked(shell) for shell in shells or []]
+    for shell in names or [current_shell()]:
+        _install(shell, dry_run)
+    if not dry_run:
+        tell_who_is_stopped()
+
+
+def _install(shell: str, dry_run: bool) -> None:
+    """Put the block into the rc files of *shell*, or show how they would change."""
     static, state, config = static_path(shell), state_dir(), config_path()
     line = rcblock.source_line(shell, static)
     files = [(path, userfile.load(path)) for path in rc_files(shell)]
     edits = [(path, old, rcblock.with_block(path, old, line)) for path, old in files]
+    for path, old in files:
+        if old and not rcblock.has_block(old):
+            refuse_open_end(shell, path, old)
     if dry_run:
         own = [onefile.unpacked()]  # no copy is kept
         render.static(shell, static, state, config, helpers=own)  # raises what a real run would
         shown = "".join(userfile.diff(*edit) for edit in edits)
         print(shown.rstrip("\n") or "llmenv is installed already, nothing would change")
         return
+    before = userfile.load(static)
     write_static(shell, static, state, config)
     for path, old, new in edits:
         _put_in(path, old, new, line)
     _tell_of_eval(shell)
+    for wrong in unreached(shell):
+        print(f"llmenv: {wrong}", file=sys.stderr)
     if any(new != old for _, old, new in edits):
         print(f"next: exec {shell}, or open a new terminal")
+    elif before != userfile.load(static):
+        print(f"the hook was made anew; it follows {printable(config)}")
 
 
 def current_shell() -> str:
@@ -101,24 +125,48 @@ def _tell_of_eval(shell: str) -> None:
             print(f"{place} runs `llmenv hook` too, which is slower; that line can go")
 
 
-def uninstall(shell: OptionalShell = None) -> None:
+def uninstall(
+    shells: Shells = None,
+    every: Annotated[
+        bool, typer.Option("--all", help="Out of all shells, as without SHELL.")
+    ] = False,
+    dry_run: DryRun = False,
+) -> None:
     """Take out what install put in.
 
     The rc file is again what it was. Without SHELL it is taken out of the rc files of all shells.
     """
+    named = [render.checked(shell) for shell in shells or []] if not every else []
     found = failed = False
-    for name in [render.checked(shell)] if shell else render.QUOTE:
+    for name in named or render.QUOTE:
         try:
-            found |= _uninstalled(name)
+            found |= (_would_be_uninstalled if dry_run else _uninstalled)(name)
         except Problem as problem:
             print(f"llmenv: {problem}", file=sys.stderr)
             failed = True
-    if not one_file_is_used():
+    if not dry_run and not one_file_is_used():
         onefile.take_away_all()
     if failed:
         raise typer.Exit(1)
     if not found:
-        print(f"llmenv is not installed in {shell or 'any shell'}, nothing changed")
+        print(f"llmenv is not installed in {', '.join(named) or 'any shell'}, nothing changed")
+    elif not named:
+        tell_what_stays()
+
+
+def _would_be_uninstalled(shell: str) -> bool:
+    """Show how the files of *shell* would change; return whether they would."""
+    static, found = static_path(shell), False
+    line = rcblock.source_line(shell, static)
+    for path in _files_with_a_block(shell):
+        old = userfile.load(path)
+        new = rcblock.without_hook(path, old, line)
+        print(userfile.diff(path, old, new), end="")
+        found |= new != old
+    if os.path.lexists(static):
+        print(f"would delete {printable(static)}")
+        found = True
+    return found
 
 
 def _uninstalled(shell: str) -> bool:
@@ -181,12 +229,14 @@ def _taken_out(path: str, line: bytes) -> bool:
 
 
 def _delete_static(static: str) -> Iterator[str]:
-    """Delete the file *static*, and those of other hosts with this home; yield each that was there.
+    """Delete the file *static*, those of other hosts with this home, and those for open shells.
+
+    Yield each that was there.
 
     Raises:
         Problem: one cannot be deleted.
     """
-    for file in [static, *glob.glob(glob.escape(static) + "@*")]:
+    for file in [static, *glob.glob(glob.escape(static) + "[@-]*")]:
         try:
             os.unlink(file)
         except FileNotFoundError:

@@ -13,7 +13,10 @@ from llmenv_hooks import render, userfile
 from llmenv_hooks.commands import rcblock
 from llmenv_hooks.commands.findings import Finding
 from llmenv_hooks.commands.rcfiles import startup_files
+from llmenv_hooks.commands.rcreach import unreached
+from llmenv_hooks.helper.complaints import state_trouble
 from llmenv_hooks.helper.errors import Problem
+from llmenv_hooks.helper.files import modified
 from llmenv_hooks.helper.places import config_path, state_dir
 from llmenv_hooks.helper.programs import is_executable, mcp_proxy_command
 from llmenv_hooks.helper.version import __version__
@@ -28,8 +31,10 @@ def state_directory() -> Iterator[Finding]:
     state = state_dir()
     try:
         seen = os.lstat(state)
-    except FileNotFoundError:
-        yield Finding("state directory", "ok", f"{state}, made at the first start")
+    except (FileNotFoundError, NotADirectoryError):
+        why, _, todo = state_trouble(state).rpartition("; ")
+        made = f"{state}, made at the first start"
+        yield Finding("state directory", "fail" if why else "ok", why or made, todo)
         return
     mode = stat.S_IMODE(seen.st_mode)
     found = f"{state}, mode {mode:04o}"
@@ -40,6 +45,9 @@ def state_directory() -> Iterator[Finding]:
         yield Finding("state directory", "fail", owner, "run this as that user, or set HOME")
     elif mode & 0o022:
         yield Finding("state directory", "fail", found, f"chmod 700 {state}")
+    elif trouble := state_trouble(state):
+        why, _, todo = trouble.rpartition("; ")
+        yield Finding("state directory", "fail", why, todo)
     else:
         yield Finding("state directory", "ok", found)
 
@@ -48,10 +56,14 @@ def hooks() -> Iterator[Finding]:
     """Find the lines of rc files that bring the hook, and judge what they lead to."""
     found = False
     for shell in render.QUOTE:
-        for path in startup_files(shell):
-            for finding in _hook_in(shell, path):
-                found = True
-                yield finding
+        findings = [one for path in startup_files(shell) for one in _hook_in(shell, path)]
+        yield from findings
+        found = found or bool(findings)
+        # A shell that starts renews an old hook, and doctor changes nothing.
+        if findings and all(one.verdict == "ok" for one in findings):
+            for wrong in unreached(shell):
+                why, _, todo = wrong.rpartition("; ")
+                yield Finding("hook", "fail", why, todo)
     if not found:
         yield Finding("hook", "warn", "in no rc file of bash, zsh or fish", "llmenv install")
 
@@ -80,6 +92,12 @@ def _sourced(shell: str, where: str, again: str) -> Iterator[Finding]:
     code = os.fsdecode(static)
     if static == _current(shell):
         yield Finding("hook", "ok", f"{where}, llmenv {__version__}")
+    elif render.QUOTE[shell](config_path()) not in _inner(shell, code):
+        other = f"{where}: the file it sources follows another config than {config_path()}"
+        yield Finding("hook", "warn", other, again)
+    elif _renews_itself(shell, code):
+        later = "made before the config or llmenv was changed; the next shell renews it"
+        yield Finding("hook", "ok", f"{where}, {later}")
     else:
         version = re.match(r"# llmenv (\S+)\n", code)
         old = f"is of llmenv {version[1] if version else '(no version)'}"
@@ -94,12 +112,28 @@ def _sourced(shell: str, where: str, again: str) -> Iterator[Finding]:
         yield Finding("interpreter", "fail", gone, again)
 
 
+def _inner(shell: str, code: str) -> str:
+    """Return the hook in *code*, a static file: for zsh all of it is one quoted word, the last."""
+    try:
+        return shlex.split(code)[-1] if shell == "zsh" else code
+    except (ValueError, IndexError):  # the file was cut, or edited
+        return code
+
+
+def _renews_itself(shell: str, code: str) -> bool:
+    """Say whether *code*, a static file, sees that it is old: as it asks itself, see `static`."""
+    made = modified(static_path(shell)) or 0
+    sources = render.sources(shell, state_dir(), config_path())
+    if any((modified(source) or 0) > made for source in sources):
+        return True
+    old = re.search(r"[^\s'\"]*\.dist-info/METADATA", code)
+    return old is not None and not os.path.exists(old[0])
+
+
 def _interpreter(shell: str, code: str) -> str:
     """Return the first path that *code*, a static file, tests with -x; "" for none."""
     try:
-        if shell == "zsh":  # the whole code is one quoted word, the last one
-            code = shlex.split(code)[-1]
-        words = shlex.shlex(code.partition(" -x ")[2], posix=True)
+        words = shlex.shlex(_inner(shell, code).partition(" -x ")[2], posix=True)
         words.whitespace_split, words.commenters = True, ""
         if shell == "fish":
             words.escapedquotes = "'"

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Annotated
 
-from llmenv_hooks.commands.parameters import known_services, named_service, service_argument
+import typer
+
+from llmenv_hooks.commands.known import config_or_what_runs
+from llmenv_hooks.commands.parameters import known_services, meant_services, services_argument
 from llmenv_hooks.commands.progress import for_each_service
 from llmenv_hooks.helper.configfiles import load_config
 from llmenv_hooks.helper.errors import Problem, UsageError
@@ -23,28 +26,36 @@ RUNS = ("running", "broken", "starting")
 
 
 def start_services(
-    name: Annotated[str | None, service_argument("all but those with autostart = false")] = None,
+    names: Annotated[
+        list[str] | None, services_argument("all but those with autostart = false")
+    ] = None,
+    every: Annotated[
+        bool, typer.Option("--all", help="Also those with autostart = false.")
+    ] = False,
 ) -> None:
-    """Start one service or all, also after a stop."""
-    config = _config_of_this_host()
-    services = [named_service(config, name)] if name else config.kept_alive
+    """Start services, also after a stop."""
+    config = _on_this_host(load_config())
+    services = meant_services(config, names) if names or every else config.kept_alive
     if not services:
         known = known_services(config)
         raise UsageError(f"which service? all have autostart = false: {known}")
     for_each_service(services, "starting", _start)
 
 
-def stop_services(name: Annotated[str | None, service_argument("all")] = None) -> None:
-    """Stop one service or all.
+def stop_services(
+    names: Annotated[list[str] | None, services_argument("all")] = None,
+    every: Annotated[bool, typer.Option("--all", help="All of them, as without SERVICE.")] = False,
+) -> None:
+    """Stop services.
 
-    The hook leaves it alone until it is started again.
+    The hook leaves them alone until they are started again.
     """
-    config = _config_of_this_host()
-    forgotten = left_over(config, state_dir())
-    if name:
+    config, was_read = config_or_what_runs()
+    forgotten = left_over(_on_this_host(config), state_dir()) if was_read else []
+    if names and not every:
         # One that is left over may have the name of one that runs elsewhere now.
         config.services = forgotten + config.services
-        for_each_service([named_service(config, name)], "stopping", _stop)
+        for_each_service(meant_services(config, names), "stopping", _stop)
         return
     # A service that is left over may hold the port of one in the config, so it is stopped first.
     for services in (forgotten, config.run_here):
@@ -52,12 +63,15 @@ def stop_services(name: Annotated[str | None, service_argument("all")] = None) -
 
 
 def restart_services(
-    name: Annotated[str | None, service_argument("what start takes, and what else runs")] = None,
+    names: Annotated[
+        list[str] | None, services_argument("what start takes, and what else runs")
+    ] = None,
+    every: Annotated[bool, typer.Option("--all", help="All of them, as without SERVICE.")] = False,
 ) -> None:
-    """Stop one service or all, and start it again."""
-    config = _config_of_this_host()
-    if name:
-        for_each_service([named_service(config, name)], "restarting", _restart)
+    """Stop services, and start them again."""
+    config = _on_this_host(load_config())
+    if names and not every:
+        for_each_service(meant_services(config, names), "restarting", _restart)
     else:
         for_each_service(config.run_here, "restarting", _restart_if_wanted)
 
@@ -68,27 +82,27 @@ def _start(service: Service) -> tuple[str, str]:
 
 
 def _stop(service: Service) -> tuple[str, str]:
-    return "stopped" if stop(service, state_dir()) else "was not running", ""
+    ended = stop(service, state_dir(), why="llmenv stop")
+    return "stopped" if ended else "was not running", ""
 
 
 def _restart(service: Service) -> tuple[str, str]:
-    _stop(service)
+    stop(service, state_dir(), why="llmenv restart")
     return _start(service)
 
 
 def _restart_if_wanted(service: Service) -> tuple[str, str]:
     if service.autostart or inspect(service, state_dir()).state in RUNS:
         return _restart(service)
-    return "was not running", ""
+    return "was not running; autostart = false", ""
 
 
-def _config_of_this_host() -> Config:
-    """Return the config.
+def _on_this_host(config: Config) -> Config:
+    """Return *config*.
 
     Raises:
         Problem: services run on another host.
     """
-    config = load_config()
     if not config.here:
         raise Problem(config.not_here)
     return config

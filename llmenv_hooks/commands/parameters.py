@@ -46,14 +46,20 @@ def shell_names() -> list[str]:
 _SHELL = typer.Argument(metavar="SHELL", help="bash, zsh or fish", autocompletion=shell_names)
 Shell = Annotated[str, _SHELL]
 OptionalShell = Annotated[str | None, _SHELL]
+Shells = Annotated[list[str] | None, _SHELL]
 
 
-def service_argument(default: str = "") -> Any:
-    """Return the argument SERVICE of a command that has *default*; "": it must be given."""
+def services_argument(default: str) -> Any:
+    """Return the arguments SERVICE of a command that takes *default* without it."""
     return typer.Argument(
-        metavar="SERVICE",
-        help=f"default: {default}" if default else "its name in the config",
-        autocompletion=_service_names,
+        metavar="SERVICE", help=f"default: {default}", autocompletion=_service_names
+    )
+
+
+def service_argument() -> Any:
+    """Return the argument SERVICE of a command that takes one."""
+    return typer.Argument(
+        metavar="SERVICE", help="its name in the config", autocompletion=_service_names
     )
 
 
@@ -75,6 +81,17 @@ def named_service(config: Config, name: str) -> Service:
             return service
     unknown = printable(name, 80)
     raise UsageError(f"no service {unknown!r}; there is: {known_services(config)}")
+
+
+def meant_services(config: Config, names: list[str] | None) -> list[Service]:
+    """Return the services *names* of *config*, each once; without names, all.
+
+    Raises:
+        UsageError: there is none of such a name.
+    """
+    if not names:
+        return config.services
+    return [named_service(config, name) for name in dict.fromkeys(names)]
 
 
 def known_services(config: Config) -> str:

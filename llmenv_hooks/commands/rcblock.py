@@ -17,7 +17,9 @@ END = b"# <<< llmenv <<<"
 # What uninstall must undo besides the block.  The block itself says it: no other place is as sure
 # to be there when the block is.
 _NOTHING_MORE = b" again."
-_WITH_NEWLINE = b", and the newline before it."
+_WITH_LINE = b", and the empty line before it."
+_WITH_NEWLINE = b", and the newline before it."  # as earlier versions put it
+_WITH_BOTH = b", and the empty line before it, and a newline."
 _WITH_FILE = b", and this file."
 _BLOCK = re.compile(
     rb"^%b[ \t\r]*\n(?P<body>(?:(?!%b).*\n)*?)%b[ \t\r]*(?:\n|\Z)" % (BEGIN, BEGIN, END), re.M
@@ -91,17 +93,20 @@ def with_block(path: str, old: bytes | None, line: bytes) -> bytes:
     refuse_half(path, content)
     undo, before, after = _NOTHING_MORE, content, b""
     if found := _BLOCK.search(content):
-        undo = next((u for u in (_WITH_NEWLINE, _WITH_FILE) if u in found["body"]), undo)
+        kinds = (_WITH_LINE, _WITH_NEWLINE, _WITH_BOTH, _WITH_FILE)
+        undo = next((kind for kind in kinds if kind in found["body"]), undo)
         before, after = content[: found.start()], _BLOCK.sub(b"", content[found.end() :])
     elif _alone(line).search(content):
         return content  # a person has added the line, as `install` asks where it cannot write
     elif old is None:
         undo = _WITH_FILE
-    elif content and not content.endswith(b"\n"):
-        undo = _WITH_NEWLINE
-        # Not CRLF, also where the file has CRLF: the CR would become part of the user's last line.
-        before += b"\n"
-    says = b"# Added by `llmenv install`; `llmenv uninstall` takes it out" + undo
+    elif content:
+        # A last line that ends in a backslash goes on in the empty one.  Not CRLF, also where the
+        # file has CRLF: the CR would become part of the user's last line.
+        undo = _WITH_LINE if content.endswith(b"\n") else _WITH_BOTH
+        before += b"\n" if undo == _WITH_LINE else b"\n\n"
+    # Nothing in this that a shell would execute, should it not take it for a comment.
+    says = b"# Added by llmenv install; llmenv uninstall takes it out" + undo
     return before + b"\n".join([BEGIN, says, line, END, b""]) + after
 
 
@@ -118,7 +123,9 @@ def without_block(path: str, content: bytes | None) -> bytes | None:
     while found := _BLOCK.search(content):
         undo = found["body"]
         before, after = content[: found.start()], content[found.end() :]
-        if _WITH_NEWLINE in undo and not after:
+        if _WITH_LINE in undo or _WITH_BOTH in undo:
+            before = before.removesuffix(b"\n")
+        if (_WITH_NEWLINE in undo or _WITH_BOTH in undo) and not after:
             before = before.removesuffix(b"\n")
         content = before + after
     return content if content or _WITH_FILE not in undo else None

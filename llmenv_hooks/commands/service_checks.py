@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import os
 import time
+import urllib.request
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
-from llmenv_hooks.commands.bridge_checks import processes_left_behind, who_may_ask
+from llmenv_hooks.bridge.tokens import read_token
+from llmenv_hooks.commands.bridge_checks import needs_token, processes_left_behind, who_may_ask
 from llmenv_hooks.commands.findings import Finding
 from llmenv_hooks.helper.errors import Problem
 from llmenv_hooks.helper.failures import read_failure
@@ -16,8 +19,9 @@ from llmenv_hooks.helper.mcp import say_hello
 from llmenv_hooks.helper.pidfile import read_pidfile
 from llmenv_hooks.helper.places import state_dir
 from llmenv_hooks.helper.programs import expanded, expanded_headers, program_path
+from llmenv_hooks.helper.realms import find
 from llmenv_hooks.helper.records import left_over
-from llmenv_hooks.helper.services import open_to_others
+from llmenv_hooks.helper.services import GUARDED, open_to_others
 from llmenv_hooks.helper.status import Status, inspect
 
 if TYPE_CHECKING:
@@ -52,6 +56,18 @@ def left_over_services(config: Config) -> Iterator[Finding]:
         yield Finding("left over", "warn", gone, f"llmenv stop {service.name}", service.name)
 
 
+def proxy(service: Service, config: Config) -> Iterator[Finding]:
+    """Find a proxy that agents would ask for the service; we ourselves never ask one."""
+    host = urlsplit(config.url(service)).hostname or ""
+    known = urllib.request.getproxies_environment()
+    bypass = urllib.request.proxy_bypass_environment  # type: ignore[attr-defined]
+    passed_by = bypass(host, known) or host in known.get("no", "").split(",")
+    if ("http" in known or "all" in known) and not passed_by:
+        found = f"a proxy is set, and no_proxy does not have {host}: agents that obey that ask the"
+        todo = f"where agents start: export no_proxy={host},localhost NO_PROXY={host},localhost"
+        yield Finding("proxy", "warn", f"{found} proxy", todo, service.name)
+
+
 def _state(service: Service) -> Iterator[Finding]:
     """Judge the port, the process and what is recorded of it."""
     seen = inspect(service, state_dir())
@@ -59,8 +75,10 @@ def _state(service: Service) -> Iterator[Finding]:
     found += f": {seen.detail}" if seen.detail else ""
     start = f"llmenv start {service.name}"
     down = "fail" if service.autostart else "ok"
+    roots = "stop that process, or give the service another bind"
+    look = roots if seen.detail.startswith("root's") else f"llmenv logs {service.name}"
     verdict, todo = {
-        "running": ("warn", f"llmenv logs {service.name}") if seen.detail else ("ok", ""),
+        "running": ("warn", look) if seen.detail else ("ok", ""),
         "broken": ("fail", f"llmenv restart {service.name}"),
         "starting": ("warn", f"wait, or look: llmenv logs {service.name}"),
         "stopped": ("warn", start),
@@ -116,7 +134,8 @@ def round_trip(service: Service, config: Config) -> Iterator[Finding]:
     url = config.url(service)
     began = time.monotonic()
     try:
-        server = say_hello(url, expanded_headers(service))
+        headers = expanded_headers(service) | (_token(service) if config.here else {})
+        server = say_hello(url, headers)
     except Problem as problem:
         todo = f"llmenv logs {service.name}" if config.here else f"look on {config.server_host}"
         if service.url:
@@ -127,6 +146,20 @@ def round_trip(service: Service, config: Config) -> Iterator[Finding]:
         took = (time.monotonic() - began) * 1000
         found = f"{url}: {server} answered in {took:.0f} ms"
         yield Finding("round trip", "ok", found, service=service.name)
+
+
+def _token(service: Service) -> dict[str, str]:
+    """Return the header that the bridge of *service* asks for; empty where it knows us without.
+
+    Raises:
+        Problem: the token's file cannot be read.
+    """
+    if service.bridge != GUARDED:
+        return {}
+    files, _ = find(service, state_dir())
+    if not needs_token(service, files):
+        return {}
+    return {"Authorization": f"Bearer {read_token(files.token)}"}
 
 
 SERVICE_CHECKS = {

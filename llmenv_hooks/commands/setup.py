@@ -27,7 +27,7 @@ def setup(
     dry_run: DryRun = False,
     undo: Annotated[bool, typer.Option("--undo", help="Take all of it out again.")] = False,
 ) -> None:
-    """Write a config, start the service, and have your shells and agents use it.
+    """Set up all of it: config, service, shells and agents.
 
     Asks which server, shells and agents, and shows what it will write before it does. What is
     there already is kept.
@@ -75,8 +75,8 @@ def _carry_out(planned: SetupPlan) -> None:
         except Problem as problem:
             print(f"llmenv: {problem}", file=sys.stderr)
             failed = True
-    for shell in planned.shells:
-        install(shell)
+    if planned.shells:
+        install(planned.shells)
     for service in config.services:
         if service in config.kept_alive or not config.here or service.url:
             failed |= not _says_hello(service.name, service.start_timeout)

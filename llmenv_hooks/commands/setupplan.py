@@ -49,6 +49,8 @@ class SetupPlan:
         made = [self.config.path, os.path.join(onefile.directory(), onefile.NEWEST), store()]
         made += [os.path.join(cache, "hook"), *map(static_path, self.shells)]
         made += [path for shell in self.shells for path in rc_files(shell)]
+        if "fish" in self.shells:  # makes it itself when `install` tries it
+            made.append(os.path.join(os.path.dirname(onefile.directory()), "fish", "fish_history"))
         return [*made, *(file.path for file in self.agents)]
 
     def shown(self) -> str:

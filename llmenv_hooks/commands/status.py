@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from llmenv_hooks.commands import tables
+from llmenv_hooks.commands.agentfiles import outdated_files
 from llmenv_hooks.commands.bridge_checks import left_behind, summary
-from llmenv_hooks.helper.configfiles import load_config
+from llmenv_hooks.commands.known import config_or_what_runs
+from llmenv_hooks.commands.parameters import meant_services, services_argument
 from llmenv_hooks.helper.errors import Problem, printable
 from llmenv_hooks.helper.mcp import say_hello
 from llmenv_hooks.helper.places import state_dir
@@ -22,30 +24,41 @@ if TYPE_CHECKING:
     from llmenv_hooks.helper.configs import Config
     from llmenv_hooks.helper.services import Service
 
-COLUMNS = ("service", "state", "pid", "address", "uptime", "url", "log")
+COLUMNS = ("service", "state", "pid", "address", "uptime")  # 80 characters wide; --json has all
 
 
 def show_status(
+    names: Annotated[list[str] | None, services_argument("all")] = None,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print a JSON list instead of a table.")
     ] = False,
 ) -> None:
-    """Show every service.
+    """Show how services are doing.
 
     The exit status is 1 when one that should run does not.
     """
-    config = load_config()
-    rows = [_row(service, config) for service in config.services]
-    for service in left_over(config, state_dir()):
-        gone = f"not in {config.path} any more; llmenv stop {service.name}"
-        rows.append(_row(service, config) | {"detail": gone})
+    config, was_read = config_or_what_runs()
+    forgotten = left_over(config, state_dir()) if was_read else []
+    wanted = {service.name for service in config.kept_alive}
+    config.services += forgotten
+    services = meant_services(config, names)
+    rows = [_row(service, config) for service in services]
+    for service, row in zip(services, rows, strict=True):
+        if not was_read:
+            row["detail"] = ""  # how it was configured is not known
+        elif service in forgotten:
+            stop = f"llmenv stop {service.name}"
+            row["detail"] = f"not in {config.path}; unless another config has it: {stop}"
     if as_json:
         print(json.dumps(rows, indent=2))
     else:
         _print_table(rows)
+        for what, todo in outdated_files(config):
+            print(f"llmenv: {printable(what)}; {todo}", file=sys.stderr)
         if not config.here:
             print(f"llmenv: {config.not_here}", file=sys.stderr)
-    wanted = {service.name for service in config.kept_alive}
+    if not was_read:
+        raise typer.Exit(2)
     if any(_is_wrong(row, wanted) for row in rows):
         raise typer.Exit(1)
 
@@ -69,14 +82,17 @@ def _row(service: Service, config: Config) -> dict[str, object]:
     if service.url:
         return row | _asked(service)
     if not config.here:
-        return row | {"detail": f"runs on {config.server_host}"}
+        return row | {"detail": f"runs on {config.server_host}: {row['url']}"}
     try:
         seen = inspect(service, state_dir())
     except Problem as problem:
         return row | {"state": "unknown", "detail": str(problem)}
     row |= {"state": seen.state, "pid": seen.pid, "uptime": seen.uptime}
     row |= {"bridge": seen.bridge, "left_behind": left_behind(seen.files)}
-    return row | {"log": seen.files.log, "detail": seen.detail}
+    detail = seen.detail
+    if service.is_default and seen.state == "down":
+        detail = "the default, since no config names a service; llmenv init writes one"
+    return row | {"log": seen.files.log, "detail": detail}
 
 
 def _asked(service: Service) -> dict[str, object]:

@@ -7,6 +7,9 @@ import os
 from rich.console import Console
 from rich.table import Table
 
+# A terminal, or a COLUMNS, with less than this is not one that a table is read in.
+NARROWEST, USUAL = 30, 80
+
 
 def coloured() -> bool:
     """False where the user wants no escapes: rich takes only the colours away, not the bold."""
@@ -24,7 +27,9 @@ def new(*titles: str) -> Table:
 def show(table: Table, *, whole: bool = False) -> None:
     """Print *table*, folded to the terminal's width or with its cells *whole*.
 
-    A path or URL that is cut is of no use.
+    A path or URL that is cut is of no use.  A width that cannot be right, as 0 is, counts as none.
     """
-    width = 1000 if whole else None
-    Console(width=width, highlight=False, markup=False).print(table)
+    console = Console(width=1000 if whole else None, highlight=False, markup=False)
+    if console.width < NARROWEST:
+        console.width = USUAL
+    console.print(table)

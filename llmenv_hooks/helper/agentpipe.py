@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import select
 
 from llmenv_hooks.helper.jsonrpc import MOST_MESSAGE_BYTES
 from llmenv_hooks.helper.wires import CHUNK, Lines
@@ -54,6 +53,8 @@ class AgentPipe:
 
     def write(self, line: bytes) -> None:
         """Write *line* and its end."""
+        import select
+
         data = line + b"\n"
         while data and not self.is_gone:
             try:

@@ -37,8 +37,8 @@ or `NAME not-running`.
                      start it if it is down, bring it back when it dies
     --pack PATH      write this program to PATH, as one file, and its bridge
                      beside it
-    --hook STATE CONFIG   as the prompt hook calls it: detached, silent, with
-                     growing pauses
+    --hook STATE CONFIG [...]   as the prompt hook calls it: detached, silent,
+                     with growing pauses
 
 Exit status: 0 all run; 1 one could not be started (why, on stderr); 2 wrong
 usage or config; 75 not up within the timeout, but being started; 130
@@ -53,7 +53,7 @@ class Arguments:
     """What the command line says: *values* of options, *switches*, *command*, *hook*.
 
     *command* is what stands after `--`, or None; *hook* is the state directory and the config that
-    the prompt hook names, or empty.
+    the prompt hook names, and what `OpenShell` takes, or empty.
 
     Raises:
         UsageError: it says what is wrong.
@@ -91,7 +91,7 @@ class Arguments:
                 self.switches.add(word)
             elif word == "-h" and not equals:
                 self.switches.add("--help")
-            elif word == "--hook" and not equals and len(rest) == 2:
+            elif word == "--hook" and not equals and len(rest) in (2, 7):
                 self.hook, rest = rest, []
             else:
                 raise UsageError(

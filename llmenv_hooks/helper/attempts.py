@@ -10,14 +10,14 @@ import time
 from llmenv_hooks.helper.bridges import command_line
 from llmenv_hooks.helper.errors import EnsureOutcome, NotYet, Problem, Result, printable
 from llmenv_hooks.helper.failures import attempt_digest, note_failure
-from llmenv_hooks.helper.logfile import cut_log
+from llmenv_hooks.helper.logfile import cut_log, note_in_log
 from llmenv_hooks.helper.mcp import deep_check
 from llmenv_hooks.helper.pidfile import read_pidfile
 from llmenv_hooks.helper.places import Files, cannot_use
-from llmenv_hooks.helper.programs import expanded
+from llmenv_hooks.helper.programs import expanded, on_path
 from llmenv_hooks.helper.proofs import linked_pid
 from llmenv_hooks.helper.publishing import publish
-from llmenv_hooks.helper.services import MCP_PROXY, Service
+from llmenv_hooks.helper.services import DEFAULT_COMMAND, MCP_PROXY, Service
 from llmenv_hooks.helper.sight import Sight
 
 TYPE_CHECKING = False
@@ -25,6 +25,10 @@ if TYPE_CHECKING:
     from typing import NoReturn
 
 DEFAULT_TIMEOUT_S = 10.0
+NO_CONFIG = (
+    "no config names a service, and icm, the memory server that would be started then, is not on"
+    " PATH; run `llmenv init`"
+)
 
 
 class Again(Exception):
@@ -36,7 +40,8 @@ class Attempt:
 
     *deadline* is on the monotonic clock.  *hook*: obey the pauses after failures, and let others
     wait.  *deep*: ask the stdio server too.  *revive*: start it although it was stopped on purpose.
-    *note* is one line that the user should see although all is well.
+    *note* is one line that the user should see although all is well, *why* the reason of a start,
+    for the log.
     """
 
     def __init__(
@@ -56,6 +61,7 @@ class Attempt:
         self.deep = deep and service.bridge == MCP_PROXY
         self.revive = revive
         self.note = ""
+        self.why = "a prompt found it down" if hook else "asked to"
 
     def wait(self, why: str) -> None:
         """Let a moment pass.
@@ -70,15 +76,19 @@ class Attempt:
             )
         time.sleep(0.02)
 
-    def fail(self, why: str) -> NoReturn:
-        """Write the failure down for the hook, and raise it as a Problem."""
-        raise self.failed(why)
+    def fail(self, why: str, details: str = "") -> NoReturn:
+        """Write the failure down for the hook, and raise it as a Problem.
 
-    def failed(self, why: str) -> Problem:
-        """Write the failure down for the hook, and return it."""
-        message = f"{self.service.name}: {why}"
-        note_failure(self.files, message, attempt_digest(self.service))
-        return Problem(printable(message, 700))
+        *why* is its cause, and *details* what may differ from one try to the next.
+        """
+        raise self.failed(why, details)
+
+    def failed(self, why: str, details: str = "") -> Problem:
+        """Write the failure down for the hook, as `fail` does, and return it."""
+        cause = f"{self.service.title}: {why}"
+        note_in_log(self.files, f"failed: {why}{details}")
+        note_failure(self.files, cause, details, attempt_digest(self.service))
+        return Problem(printable(cause + details, 700))
 
     def was_stopped(self) -> Problem:
         """Return what to raise for a service that was stopped on purpose."""
@@ -94,6 +104,8 @@ class Attempt:
             service = expanded(self.service)
             return service, command_line(service, self.files)
         except Problem as problem:
+            if self.service.is_default and not on_path(DEFAULT_COMMAND[0]):
+                self.fail(NO_CONFIG)
             self.fail(str(problem))
 
     def child_is_gone(self) -> bool:

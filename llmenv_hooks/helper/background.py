@@ -5,8 +5,10 @@ from __future__ import annotations
 import os
 import time
 
+from llmenv_hooks.helper.complaints import complain, state_trouble, withdraw_complaint
 from llmenv_hooks.helper.configfiles import load_config
 from llmenv_hooks.helper.directories import make_directory, refuse_anothers
+from llmenv_hooks.helper.editions import OpenShell, as_of, keep_edition
 from llmenv_hooks.helper.errors import NotYet, Problem, UsageError
 from llmenv_hooks.helper.failures import attempt_digest, note_failure, read_failure, write_failure
 from llmenv_hooks.helper.files import close_quietly, modified, remove_file, set_mtime
@@ -18,6 +20,7 @@ from llmenv_hooks.helper.protocol import ensure, patience
 from llmenv_hooks.helper.realms import our_files
 from llmenv_hooks.helper.records import recorded
 from llmenv_hooks.helper.services import Service
+from llmenv_hooks.helper.trace import trace
 from llmenv_hooks.helper.workers import at_once, worst_status
 
 TYPE_CHECKING = False
@@ -28,20 +31,31 @@ CONFIG_FAIL = "config.toml.fail"
 DEEP_EVERY_S = 52.0  # the time of a terminal, with which fish compares, lags behind by up to 8 s
 
 
-def hook_pass(state: str, config: str) -> int:
+def hook_pass(state: str, config: str, *shell: str) -> int:
     """Ensure all services of *config*, whose files are in *state*; return the exit status.
 
-    Nothing is printed.  What the prompt has to tell is left in NAME.fail and config.toml.fail.
+    *shell* is what `OpenShell` takes; older hooks do not say it.  Nothing is printed.  What the
+    prompt has to tell is left in NAME.fail, config.toml.fail and hook.fail, and where these cannot
+    be written, outside the state directory.
     """
     detach()
+    if trouble := state_trouble(state):
+        complain(state, trouble)  # what runs may still run well
+    else:
+        withdraw_complaint(state)
     refuse_anothers(state)
-    looked_at = _as_of(config)
+    looked_at = as_of(config)
     try:
         known = load_config(config, state)
     except UsageError as error:
+        trace(state, f"config: {error}")
         _complain(error, state, config, looked_at)
         return error.exit_code
     remove_file(os.path.join(state, CONFIG_FAIL))
+    names = ", ".join(service.name for service in known.kept_alive) or "no service"
+    trace(state, f"{config}: keeps {names}")
+    if shell:  # before the services are marked as looked at, so that the next prompt looks
+        keep_edition(state, config, OpenShell(*shell), looked_at)
     wanted = [service.name for service in known.kept_alive]
     # An older shell may still ask for the others.
     mark_looked([files for files in recorded(state) if files.service not in wanted], looked_at)
@@ -56,16 +70,6 @@ def mark_looked(files: Iterable[Files], looked_at: int) -> None:
     """
     for one in files:
         set_mtime(one.life, looked_at)
-
-
-def _as_of(config: str) -> int:
-    """Return the time, in ns, as of which this run knows *config*.
-
-    It lies before the file is read, so that no later change goes unseen, but after the file's own
-    time, which a wrong clock may have put into the future.  A file's clock lags a little.
-    """
-    lag = 10_000_000
-    return max(time.time_ns() - lag, (modified(config) or 0) + 1)
 
 
 def _complain(error: UsageError, state: str, config: str, looked_at: int) -> None:
@@ -101,16 +105,19 @@ def _ensure_quietly(
 ) -> tuple[int, bool]:
     """Ensure *service*; return the exit status, and whether the prompt has nothing new to tell."""
     try:
-        ensure(service, state, timeout=patience(service), hook=True, deep=deep)
+        done = ensure(service, state, timeout=patience(service), hook=True, deep=deep)
     except NotYet as problem:
+        trace(state, f"{service.name}: not yet: {problem}")
         return problem.exit_code, True
     except Problem as problem:
+        trace(state, str(problem))
         if any(map(is_stopped, files)):
             return problem.exit_code, True
         if not any(map(read_failure, files)):
             # What kept it from even looking is written down nowhere yet.
-            note_failure(files[0], str(problem), attempt_digest(service))
+            note_failure(files[0], str(problem), "", attempt_digest(service))
         return problem.exit_code, False
+    trace(state, f"{service.name}: {done.outcome}, pid {done.pid or '-'}")
     return 0, True
 
 

@@ -46,8 +46,18 @@ def load_config(path: str | None = None, state: str = "") -> Config:
         text = raw.decode("utf-8-sig")
         table = _parsed(raw, text, state)
     except (ValueError, RecursionError) as error:
-        raise UsageError(f"{printable(path)}: {printable(str(error))}") from None
+        raise UsageError(f"{printable(path)}{_placed(str(error))}") from None
     return Checker(path, text, str(changed)).config(table)
+
+
+def _placed(what: str) -> str:
+    """Return *what* tomllib said is wrong, with its line in front, as for all other errors."""
+    said, _, place = what.rstrip(")").rpartition(" (at ")
+    line, _, column = place.removeprefix("line ").partition(", column ")
+    if not (line.isdigit() and column.isdigit()):
+        return f": {printable(what)}"  # at the end of the document, or no UTF-8
+    open_quote = "; is a quote or a bracket open there?" if "Illegal character" in said else ""
+    return f":{line}: {printable(said)} (column {column}){open_quote}"
 
 
 def _parsed(raw: bytes, text: str, state: str) -> dict[str, Any]:

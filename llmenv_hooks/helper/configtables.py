@@ -33,6 +33,7 @@ class Checker:
         self.stamp = stamp
 
     def config(self, table: dict[str, Any]) -> Config:
+        """Return what the parsed config *table* says."""
         for key in table:
             if key not in ("server_host", "services"):
                 self.wrong("", key, "unknown key; want server_host or [services.NAME]")
@@ -47,6 +48,7 @@ class Checker:
         return Config(services if tables else [Service(stamp=self.stamp)], server_host, self.path)
 
     def service(self, name: str, values: dict[str, Any]) -> Service:
+        """Return the service of the table [services.*name*], whose keys are *values*."""
         if not valid_name(name):
             self.wrong(f"services.{name}", "", "a service's name is letters, digits, - and _")
         where = f"services.{name}"
@@ -54,8 +56,7 @@ class Checker:
             return self.elsewhere(name, where, values)
         for key in values:
             if key not in self.SERVICE_KEYS:
-                known = ", ".join([*self.SERVICE_KEYS, "url"])
-                self.wrong(where, key, f"unknown key; want one of {known}")
+                self.wrong(where, key, f"unknown key; {self.meant(key)}")
         command = values.get("command", [])
         if not (_strings(command) and command[0]):
             self.wrong(where, "command", 'want a list of strings, e.g. ["icm", "serve"]')
@@ -95,6 +96,14 @@ class Checker:
         except UsageError as error:
             self.wrong(where, "bind", str(error))
 
+    def meant(self, key: str) -> str:
+        """Return which key of a service may be meant by *key*, or all."""
+        import difflib
+
+        near = difflib.get_close_matches(key, self.SERVICE_KEYS, 1)
+        known = ", ".join(self.SERVICE_KEYS)
+        return f"did you mean {near[0]}?" if near else f"want one of {known}"
+
     def bridge(self, where: str, values: dict[str, Any]) -> tuple[bool | str, list[str]]:
         """Return how a service is bridged, and which web origins its bridge lets in."""
         bridge, origins = values.get("bridge", GUARDED), values.get("origins", [])
@@ -125,6 +134,7 @@ class Checker:
         return Service(name, url=url, headers=headers, bridge=False, stamp=self.stamp)
 
     def distinct(self, services: list[Service]) -> None:
+        """See that no two *services* share an address or a variable."""
         for index, service in enumerate(services):
             for other in services[:index]:
                 where = f"services.{service.name}"
@@ -138,6 +148,7 @@ class Checker:
                 )
 
     def wrong(self, table: str, key: str, why: str) -> NoReturn:
+        """Raise UsageError: *key* of [*table*] is wrong, and *why*; with its line."""
         line = self.line(table, key)
         place = f"{self.path}:{line}" if line else self.path
         what = ".".join(part for part in (table, key) if part)

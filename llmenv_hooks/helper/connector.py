@@ -8,8 +8,6 @@ since nobody knows whether it was done.
 from __future__ import annotations
 
 import os
-import select
-import signal
 import sys
 import time
 
@@ -50,6 +48,8 @@ def connect(name: str) -> int:
     """Be the stdio MCP server that is the service *name*, until the agent ends; return 0."""
     if __name__ == "__main__":
         _become_a_module(name)
+    import signal
+
     # Whoever started us may ignore it, and then no child of ours could be waited for.
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     Connector(name).run()
@@ -113,6 +113,8 @@ class Connector:
 
     def _wait(self, until: float) -> set[int]:
         """Wait until something can be read, or for *until*; return the descriptors."""
+        import select
+
         poll = select.poll()
         poll.register(STDOUT, 0)
         if not self._agent.has_ended:

@@ -28,6 +28,7 @@ def ours_alone(directory: str) -> bool:
 
 
 def user_name(uid: int) -> str:
+    """Return the name of the user *uid*, or its number where it has none."""
     try:
         import pwd
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import time
 
+from llmenv_hooks.helper.complaints import complain, state_trouble
 from llmenv_hooks.helper.errors import Problem, printable
 from llmenv_hooks.helper.files import modified, read_regular, replace_file
 from llmenv_hooks.helper.places import Files
@@ -13,6 +14,7 @@ from llmenv_hooks.helper.programs import expanded, mcp_proxy_command, which
 from llmenv_hooks.helper.services import MCP_PROXY, Service, checksum
 
 LONGEST_PAUSE_S = 300.0
+MESSAGE_LIMIT = 700  # characters
 
 
 class Failure:
@@ -40,22 +42,35 @@ def read_failure(files: Files) -> Failure | None:
         version, count, when, boot, digest, end = data.split()
         if (version, end) != ("v1", ".") or not 0 < int(count) < 1 << 31:
             return None
-        return Failure(printable(message), int(count), float(when), boot, digest)
+        return Failure(printable(message, MESSAGE_LIMIT), int(count), float(when), boot, digest)
     except (OSError, ValueError):
         return None
 
 
-def note_failure(files: Files, message: str, digest: str) -> None:
-    last = read_failure(files)
-    count = last.count + 1 if last and last.digest == digest else 1
+def note_failure(files: Files, cause: str, details: str, digest: str) -> None:
+    """Write down in NAME.fail that the service failed for *cause*, and the *details* of this try.
+
+    While the cause and the *digest* of `attempt_digest` are the same, the first message stays: a
+    shell tells each message once, and would tell each try otherwise.
+    """
+    last, message = read_failure(files), printable(cause + details, MESSAGE_LIMIT)
+    count = 1
+    if last and last.digest == digest:
+        count = last.count + 1
+        if last.message.startswith(printable(cause, MESSAGE_LIMIT)):
+            message = last.message
     write_failure(files.fail, message, f"v1 {count} {time.time():.3f} {realm()[0]} {digest} .")
 
 
 def write_failure(path: str, message: str, data: str) -> None:
+    """Write a *message* for the prompt to the file *path*, and a line of *data* below it."""
     try:
-        replace_file(path, f"{printable(message, 700)}\n{data}\n".encode(errors="replace"))
+        replace_file(
+            path, f"{printable(message, MESSAGE_LIMIT)}\n{data}\n".encode(errors="replace")
+        )
     except OSError:
-        return  # the message itself is on its way to the user
+        state = os.path.dirname(path)
+        complain(state, state_trouble(state) or message)
 
 
 def attempt_digest(service: Service) -> str:

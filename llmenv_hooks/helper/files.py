@@ -42,11 +42,13 @@ def replace_file(path: str, content: bytes) -> None:
 
 
 def write_all(fd: int, data: bytes) -> None:
+    """Write all of *data* to *fd*; write(2) may take a part only."""
     while data:
         data = data[os.write(fd, data) :]
 
 
 def remove_file(path: str) -> None:
+    """Remove the file or link *path*, if that can be done."""
     try:
         os.unlink(path)
     except OSError:
@@ -101,6 +103,7 @@ def still_at(fd: int, path: str) -> bool:
 
 
 def same_file(path: str, other: str) -> bool:
+    """True when both paths lead to the same file that is there."""
     try:
         return os.path.samestat(os.stat(path), os.stat(other))
     except OSError:
@@ -108,6 +111,7 @@ def same_file(path: str, other: str) -> bool:
 
 
 def modified(path: str) -> int | None:
+    """Return the time of *path* in ns, of a link its own; None: it is not there."""
     try:
         return os.lstat(path).st_mtime_ns
     except OSError:
@@ -115,6 +119,7 @@ def modified(path: str) -> int | None:
 
 
 def set_mtime(path: str, time_ns: int) -> None:
+    """Set the time of *path* in ns, if that can be done."""
     try:
         os.utime(path, ns=(time_ns, time_ns))
     except OSError:
@@ -122,6 +127,7 @@ def set_mtime(path: str, time_ns: int) -> None:
 
 
 def close_quietly(fd: int) -> None:
+    """Close *fd*, whatever close(2) says."""
     try:
         os.close(fd)
     except OSError:

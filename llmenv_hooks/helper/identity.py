@@ -67,11 +67,13 @@ def read_record(life: str) -> Identity | None:
 
 
 def identity_of(pid: int, service: Service) -> Identity:
+    """Return the identity of the process *pid*, started as the daemon of *service*."""
     start = start_time(pid) or "-"
     return Identity(pid, start, realm(), os.getuid(), service.bind, service.digest)
 
 
 def write_record(files: Files, identity: Identity) -> None:
+    """Write *identity* into NAME.life, which must be there."""
     fd = open_ours(files.life, os.O_RDWR)
     try:
         os.pwrite(fd, identity.encode(), 0)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any, NoReturn
@@ -40,8 +38,10 @@ def decode(line: bytes) -> Message:
         NotAMessage: it is no JSON, nested too deep, a batch, or not of the form that JSON-RPC
             gives requests, notifications and responses.
     """
+    import json
+
     try:
-        message = _DECODER.decode(line.decode())
+        message = json.loads(line.decode(), parse_constant=_no_constant)
     except RecursionError:
         raise NotAMessage(PARSE_ERROR, "nested too deep") from None
     except ValueError as error:
@@ -77,14 +77,13 @@ def _is_id(value: object) -> bool:
 
 def encode(message: Message) -> bytes:
     """Return *message* as JSON, in ASCII, on one line without its end."""
+    import json
+
     return json.dumps(message, separators=(",", ":")).encode("ascii")
 
 
 def _no_constant(name: str) -> NoReturn:
     raise ValueError(f"{name} is no JSON")
-
-
-_DECODER = json.JSONDecoder(parse_constant=_no_constant)
 
 
 def failure(number: object, code: int, text: str) -> Message:

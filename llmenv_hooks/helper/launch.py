@@ -11,16 +11,16 @@ import time
 
 from llmenv_hooks.helper.attempts import Again, Attempt
 from llmenv_hooks.helper.bridges import command_line
+from llmenv_hooks.helper.environment import daemon_environment
 from llmenv_hooks.helper.errors import EnsureOutcome, NotYet, Problem, Result, printable
-from llmenv_hooks.helper.files import close_quietly, open_ours, still_at
+from llmenv_hooks.helper.files import close_quietly, open_ours, still_at, write_all
 from llmenv_hooks.helper.identity import RECORD_BYTES, identity_of
 from llmenv_hooks.helper.locks import life_is_held, take_lifetime_lock
-from llmenv_hooks.helper.logfile import cut_log, log_tail
+from llmenv_hooks.helper.logfile import STARTING, cut_log, dated_line, log_tail, note_in_log
 from llmenv_hooks.helper.marks import MARK, new_mark
 from llmenv_hooks.helper.owners import may_serve_for
 from llmenv_hooks.helper.places import Files, cannot_use, default_pid_path
 from llmenv_hooks.helper.ports import find_listener, probe
-from llmenv_hooks.helper.programs import daemon_environment
 from llmenv_hooks.helper.proofs import is_stopped, open_proof_dir
 from llmenv_hooks.helper.services import DEFAULT_NAME, GUARDED, MCP_PROXY, Service, open_to_others
 from llmenv_hooks.helper.sockets import prepare_socket
@@ -79,6 +79,7 @@ def _spawn_under_locks(
         opened.append(proof)
         log = open_ours(files.log, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
         opened.append(log)
+        write_all(log, dated_line(f"{STARTING}{service.name}: {attempt.why}"))
         offset = os.fstat(log).st_size
         # Blank, and of full length: the child's own record then needs no new block.
         os.pwrite(life, b" " * (RECORD_BYTES - 1) + b"\n", 0)
@@ -96,6 +97,8 @@ def _why_not(error: Exception, attempt: Attempt, service: Service) -> str:
     """Return why the spawn of *service* failed with *error*."""
     if not os.path.isdir(service.cwd):
         return f"its cwd {printable(service.cwd)} is no directory"
+    if isinstance(error, FileNotFoundError):
+        return f"{error.strerror}, or not the loader that it names"
     if isinstance(error, OSError) and error.strerror:
         return error.strerror
     return f"its identity could not be written to {printable(attempt.files.life)}"
@@ -112,23 +115,25 @@ def _await_port(attempt: Attempt, child: subprocess.Popen[bytes], offset: int) -
             let_go = let_go or time.monotonic()
             # `ssh -f` forks and lets go of the lock; the one that goes on binds a little later.
             if status != 0 or time.monotonic() - let_go >= FORKED_S:
-                attempt.fail(_obituary(attempt, status, offset))
+                attempt.fail(_obituary(attempt, status), _said(attempt, offset))
         if probe(service.host, service.port) and _is_ours(attempt, child.pid):
             break
         if is_stopped(files):
-            end_tree(service, files)
+            end_tree(service, files, "stopped while it was starting")
             raise attempt.was_stopped()
         if time.monotonic() - began >= service.start_timeout:
-            end_tree(service, files)
-            limit = f"{service.start_timeout:.0f} s"
-            attempt.fail(f"it did not listen on {service.bind} within {limit}, and was ended")
+            limit = f"it did not listen on {service.bind} within {service.start_timeout:.0f} s"
+            end_tree(service, files, limit)
+            ended = f"{limit} (start_timeout in the config), and was ended"
+            attempt.fail(ended, _said(attempt, offset))
         attempt.wait(f"pid {child.pid} is still starting")
     warning = open_to_others(service)
     attempt.note = f"{service.name}: {warning}" if warning else attempt.note
     result = attempt.finish(EnsureOutcome.SPAWNED, child.pid)
+    note_in_log(files, f"{service.name} is up on {service.bind}, pid {result.pid or child.pid}")
     if attempt.child_is_gone():
-        said = _said(attempt, offset)
-        attempt.fail(f"started afresh, and its stdio server is gone again at once{said}")
+        gone = "started afresh, and its stdio server is gone again at once"
+        attempt.fail(gone, _said(attempt, offset))
     return result
 
 
@@ -140,9 +145,9 @@ def _is_ours(attempt: Attempt, leader: int) -> bool:
     return who.uid == os.getuid() and who.runs(attempt.service)
 
 
-def _obituary(attempt: Attempt, status: int, offset: int) -> str:
+def _obituary(attempt: Attempt, status: int) -> str:
     how = f"was killed by signal {-status}" if status < 0 else f"exited with status {status}"
-    return f"it {how} before it listened on {attempt.service.bind}{_said(attempt, offset)}"
+    return f"it {how} before it listened on {attempt.service.bind}"
 
 
 def _said(attempt: Attempt, offset: int) -> str:

@@ -62,6 +62,7 @@ def _held_by_seed(fd: int) -> bool:
 
 
 def release_start_lock(fd: int, files: Files) -> None:
+    """Unlink the start lock that *fd* holds, and let it go."""
     # Unlinked while still held: after a close the file could be the next holder's.
     try:
         if still_at(fd, files.lock):
@@ -84,6 +85,7 @@ def start_lock_is_held(files: Files) -> bool:
 
 
 def start_lock_holder(files: Files) -> str:
+    """Return who holds the start lock, by the pid in it, as words for a message."""
     try:
         words = read_regular(files.lock, 64).split()
     except OSError:

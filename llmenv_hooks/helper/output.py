@@ -16,6 +16,7 @@ def say(fd: int, line: str) -> None:
 
 
 def say_json(**values: object) -> None:
+    """Write *values* as one line of JSON to standard output."""
     import json
 
     say(1, json.dumps(values))

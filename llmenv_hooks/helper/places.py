@@ -37,14 +37,16 @@ def state_dir() -> str:
     return xdg_directory("XDG_STATE_HOME", ".local/state", "state")
 
 
-def config_path() -> str:
+def config_path(named: str | None = None) -> str:
     """Return the absolute path of the config (it need not exist): $LLMENV_CONFIG, else XDG's.
+
+    *named* stands in for LLMENV_CONFIG; "" is as if that were not set.
 
     Raises:
         UsageError: LLMENV_CONFIG is relative.
         Problem: neither XDG_CONFIG_HOME nor HOME is set to an absolute path.
     """
-    named = os.environ.get("LLMENV_CONFIG", "")
+    named = os.environ.get("LLMENV_CONFIG", "") if named is None else named
     if not named:
         return os.path.join(
             xdg_directory("XDG_CONFIG_HOME", ".config", "the config"), "config.toml"
@@ -117,10 +119,12 @@ def instances(name: str, state: str) -> list[Files]:
 
 
 def beside(pid_path: str) -> list[Files]:
+    """Return the files beside the pidfile *pid_path*, and this host's own, as `instances` does."""
     path = os.path.abspath(pid_path)
     return [Files(path), Files(f"{path.removesuffix('.pid')}@{hostname()}.pid")]
 
 
 def cannot_use(error: OSError, files: Files) -> str:
+    """Return what to say of an *error* with one of *files*."""
     place = os.fsdecode(error.filename or files.directory)
     return f"cannot use {printable(place)}: {error.strerror or error}"

@@ -106,6 +106,7 @@ def lives_since(pid: int, mtime: float) -> bool:
 
 
 def namespace(kind: str, pid: int | str = "self") -> str:
+    """Return the namespace of *kind* (pid, net) of *pid*, or `-` where it cannot be seen."""
     try:
         return os.readlink(f"{PROC}/{pid}/ns/{kind}").partition("[")[2].rstrip("]")
     except OSError:

@@ -1,4 +1,4 @@
-"""What is run: programs on PATH, what stands in a command, and a daemon's environment."""
+"""What is run: programs on PATH, what runs a script, and what stands in a command."""
 
 from __future__ import annotations
 
@@ -8,14 +8,6 @@ import sys
 
 from llmenv_hooks.helper.errors import Problem, printable
 from llmenv_hooks.helper.services import Service
-
-# What the daemon gets of the environment of whichever shell happened to be first.
-KEPT_ENVIRONMENT = frozenset(
-    "HOME PATH USER LOGNAME SHELL LANG LANGUAGE TZ TMPDIR SSH_AUTH_SOCK SSL_CERT_FILE SSL_CERT_DIR"
-    " HTTP_PROXY HTTPS_PROXY NO_PROXY ALL_PROXY http_proxy https_proxy no_proxy all_proxy"
-    " HF_HOME UV_CACHE_DIR UV_DEFAULT_INDEX UV_INDEX_URL UV_TOOL_DIR UV_TOOL_BIN_DIR".split()
-)
-KEPT_PREFIXES = ("LC_", "XDG_", "ICM_")
 
 
 def is_executable(path: str) -> bool:
@@ -48,10 +40,49 @@ def on_path(program: str) -> bool:
     return which(program) is not None
 
 
+def refuse_dead_script(program: str) -> None:
+    """See that what the `#!` line of *program*, an absolute path, names is there, if it has one.
+
+    execve(2) fails with ENOENT otherwise, as if the script itself were missing.
+
+    Raises:
+        Problem: it is not.
+    """
+    interpreter = _interpreter(program)
+    if os.path.isabs(interpreter):
+        dead = not is_executable(interpreter)
+    else:
+        dead = bool(interpreter) and which(interpreter) is None
+    if dead:
+        raise Problem(
+            f"cannot run {printable(program)}: its first line names {printable(interpreter, 200)}:"
+            " No such file, or it cannot be executed; install that, or the program anew"
+        )
+
+
+def _interpreter(script: str) -> str:
+    """Return what the `#!` line of *script* names, through env(1) if it does; "" for none.
+
+    The kernel reads 256 bytes of the line, and env takes options and variables first.
+    """
+    try:
+        with open(script, "rb") as file:
+            line = file.read(256).partition(b"\n")[0]
+    except OSError:
+        return ""
+    words = os.fsdecode(line).removeprefix("#!").split()
+    if not line.startswith(b"#!") or not words:
+        return ""
+    if os.path.basename(words[0]) == "env" and is_executable(words[0]):
+        meant = (word for word in words[1:] if not word.startswith("-") and "=" not in word)
+        return next(meant, words[0])
+    return words[0]
+
+
 def mcp_proxy_command() -> tuple[str, list[str]]:
     """Return mcp-proxy's absolute path and leading arguments; `uvx mcp-proxy` is the fallback.
 
-    An mcp-proxy beside this interpreter (the extra `proxy`) counts as installed.
+    An mcp-proxy beside this interpreter counts as installed.
 
     Raises:
         Problem: neither is there.
@@ -61,6 +92,7 @@ def mcp_proxy_command() -> tuple[str, list[str]]:
     if proxy is None and is_executable(beside):
         proxy = beside
     if proxy is not None:
+        refuse_dead_script(proxy)
         return proxy, []
     uvx = which("uvx")
     if uvx is not None:
@@ -137,7 +169,7 @@ def program_path(service: Service) -> str:
     """Return the absolute path of the program that *service*, which is `expanded`, runs.
 
     Raises:
-        Problem: it is not there.
+        Problem: it is not there, or what its first line says shall run it is not.
     """
     program = which(service.command[0])
     if program is None:
@@ -145,16 +177,5 @@ def program_path(service: Service) -> str:
             f"{printable(service.command[0], 100)} is not an executable file, nor one on PATH;"
             " install it, or name another command for this service in the config"
         )
+    refuse_dead_script(program)
     return program
-
-
-def daemon_environment(service: Service) -> dict[str, str]:
-    """Return what the daemon of *service*, which is `expanded`, gets of our environment."""
-    kept = {
-        key: value
-        for key, value in os.environ.items()
-        if key in KEPT_ENVIRONMENT or key.startswith(KEPT_PREFIXES)
-    }
-    entries = kept.get("PATH", os.defpath).split(os.pathsep)
-    kept["PATH"] = os.pathsep.join(entry for entry in entries if os.path.isabs(entry))
-    return {**kept, **service.env}

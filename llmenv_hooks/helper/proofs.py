@@ -65,5 +65,6 @@ def is_stopped(files: Files) -> bool:
 
 
 def mark_stopped(files: Files) -> None:
+    """Make NAME.alive the link that says that the service was stopped on purpose."""
     os.close(open_ours(files.life, os.O_RDWR | os.O_CREAT))
     make_link(os.path.basename(files.life), files.alive)

@@ -27,6 +27,7 @@ from llmenv_hooks.helper.records import started_as
 from llmenv_hooks.helper.services import DEFAULT_NAME, Service, refuse_elsewhere
 from llmenv_hooks.helper.sight import ANOTHER_REALMS, Sight, look
 from llmenv_hooks.helper.stopping import end_tree
+from llmenv_hooks.helper.trace import trace
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -132,6 +133,8 @@ def _run(attempt: Attempt, start: Start = launch) -> Result:
     try:
         while True:
             sight = look(attempt.service, attempt.files)
+            what = f"{sight.state} {sight.detail}".rstrip()
+            trace(attempt.files.directory, f"{attempt.service.name}: seen to be {what}")
             broken = sight.answers and attempt.child_is_gone()
             if sight.answers and not broken:
                 found = _up_already(attempt, sight, start)
@@ -217,7 +220,8 @@ def _act(attempt: Attempt, lock: int, broken: bool, start: Start) -> Result:
         sight = look(service, files)
         if sight.answers:
             if broken and attempt.child_is_gone():
-                end_tree(service, files)
+                attempt.why = "its stdio server is gone"
+                end_tree(service, files, attempt.why)
                 broken = False
             elif sight.detail == ANOTHER_REALMS:
                 return attempt.accept(sight)
@@ -231,7 +235,8 @@ def _act(attempt: Attempt, lock: int, broken: bool, start: Start) -> Result:
             return Result(EnsureOutcome.ALREADY_RUNNING, sight.pid)
         elif sight.state == "changed":
             attempt.meant()  # while it cannot be started, the one that runs is better than none
-            end_tree(service, files)
+            attempt.why = "its config was changed"
+            end_tree(service, files, attempt.why)
         elif sight.state == "starting":
             if sight.age >= service.start_timeout:
                 hung_since = hung_since or time.monotonic()
@@ -260,10 +265,11 @@ def _whose(attempt: Attempt) -> str:
 
 def _end_hung(attempt: Attempt, sight: Sight) -> None:
     """End a daemon that outlived its start and is silent; that is a failure, if it was ours."""
-    end_tree(attempt.service, attempt.files)
+    attempt.why = f"it was silent for {sight.age:.0f} s"
+    end_tree(attempt.service, attempt.files, attempt.why)
     if sight.pid is None:
         return  # what a dead leader left behind is no failure of the service
     bind, age = attempt.service.bind, sight.age
-    problem = attempt.failed(f"it did not listen on {bind} for {age:.0f} s and was ended")
+    problem = attempt.failed(f"it did not listen on {bind}", f" for {age:.0f} s and was ended")
     if attempt.hook:
         raise problem

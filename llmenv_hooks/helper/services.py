@@ -96,6 +96,16 @@ class Service:
         return Service(**{name: getattr(self, name) for name in names.split()} | changed)
 
     @property
+    def is_default(self) -> bool:
+        """True for the service that holds where no config names one."""
+        return (self.name, self.command, self.url) == (DEFAULT_NAME, DEFAULT_COMMAND, "")
+
+    @property
+    def title(self) -> str:
+        """What messages call it."""
+        return "the default service" if self.is_default else self.name
+
+    @property
     def bind(self) -> str:
         """The address as one word, IPv6 in brackets; "" for a service that runs elsewhere."""
         if self.url:

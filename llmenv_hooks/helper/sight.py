@@ -15,7 +15,7 @@ from llmenv_hooks.helper.processes import descendants, has_proc, realm
 from llmenv_hooks.helper.proofs import linked_pid
 from llmenv_hooks.helper.services import Service
 
-ANOTHER_REALMS = "another realm's"
+ANOTHER_REALMS, ROOTS = "another realm's", "root's"
 FREE, UNRECORDED = "free", "unrecorded"  # beside HERE and ELSEWHERE: how a life is held
 
 
@@ -131,7 +131,7 @@ def _beside_a_living_one(service: Service, files: Files, pid: int | None) -> Sig
 def _who_answers(service: Service, bare: int | None) -> Sight:
     who = find_listener(service, bare)
     if who and who.uid == 0 != os.getuid():
-        return Sight("up", detail="root's")  # root could take anything of ours anyway
+        return Sight("up", detail=ROOTS)  # root could take anything of ours anyway
     ours = who is None or who.uid == os.getuid()
     if bare and ours and (who is None or who.pid is None or who.pid in descendants({bare})):
         return Sight("up", bare)

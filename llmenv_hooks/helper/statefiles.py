@@ -22,10 +22,12 @@ STATE_FILES = (
     ("NAME.fail", "the last failure: its message, count and time"),
     ("NAME.log", "the daemon's output, at most 1 MiB; what came before is in NAME.log.1"),
     ("config.parsed", "the config as it was last read"),
+    ("edition-*", "there while the hook of that config, as it is, is what shells should have"),
+    ("hook.fail", "why no newer hook could be rendered for open shells"),
     ("config.toml.fail", "what is wrong with the config, while it is"),
     ("setup.json", "what `llmenv setup` has made, for `--undo`"),
     ("backup/", "files of yours as they were before there was anything of ours in them"),
-    ("helper.log", "the traceback of a bug in a background run"),
+    ("helper.log", "the traceback of a bug in a background run; with LLMENV_DEBUG, what each does"),
     ("README", "this table"),
 )
 README = "README"

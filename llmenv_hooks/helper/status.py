@@ -10,6 +10,7 @@ from llmenv_hooks.helper.processes import process_age
 from llmenv_hooks.helper.proofs import is_stopped, linked_pid
 from llmenv_hooks.helper.realms import find
 from llmenv_hooks.helper.services import GUARDED, MCP_PROXY, Service
+from llmenv_hooks.helper.sight import ROOTS
 from llmenv_hooks.helper.sockets import ask_bridge
 
 TYPE_CHECKING = False
@@ -20,9 +21,9 @@ if TYPE_CHECKING:
 class Status:
     """What `inspect` found.
 
-    *state* is running, broken (its stdio server is gone), starting, stopped, failed, taken or
-    down; *pid* the listener's, *uptime* in seconds, both None where not known; *detail* one line;
-    *bridge* what our bridge tells about itself, where there is one.
+    *state* is running, broken (its stdio server is gone), starting, stopped, failed, taken, down or
+    manual (down, and autostart = false); *pid* the listener's, *uptime* in seconds, both None where
+    not known; *detail* one line; *bridge* what our bridge tells about itself, where there is one.
     """
 
     def __init__(
@@ -52,6 +53,9 @@ def inspect(service: Service, state: str) -> Status:
     failure = read_failure(files)
     pid = linked_pid(files) or sight.pid
     uptime = process_age(pid) if pid else None
+    if sight.answers and sight.detail == ROOTS:
+        whose = f"root's process has {service.bind}; llmenv did not start it, and leaves it alone"
+        return Status("running", files, None, None, whose)
     if sight.answers and service.bridge == GUARDED:
         return _behind_our_bridge(service, files, pid, uptime)
     if sight.answers:
@@ -65,11 +69,13 @@ def inspect(service: Service, state: str) -> Status:
     if sight.state == "changed":
         return Status("running", files, pid, uptime, f"as configured before, on {sight.detail}")
     if is_stopped(files):
-        return Status("stopped", files, None, None, "on purpose")
+        return Status(
+            "stopped", files, None, None, f"by llmenv stop; llmenv start {service.name} starts it"
+        )
     if failure:
-        said = failure.message.removeprefix(f"{service.name}: ")
+        said = failure.message.removeprefix(f"{service.title}: ")
         return Status("failed", files, None, None, said)
-    return Status("down", files, None, None, "")
+    return Status("down" if service.autostart else "manual", files, None, None, "")
 
 
 def _behind_our_bridge(

@@ -15,6 +15,7 @@ from llmenv_hooks.helper.locks import (
     start_lock_holder,
     take_start_lock,
 )
+from llmenv_hooks.helper.logfile import drop_farewell, log_size, note_in_log
 from llmenv_hooks.helper.marks import marked, strays
 from llmenv_hooks.helper.owners import life_holders
 from llmenv_hooks.helper.places import Files, beside, cannot_use, instances
@@ -27,8 +28,10 @@ from llmenv_hooks.helper.services import Service, refuse_elsewhere
 from llmenv_hooks.helper.sight import ANOTHER_REALMS, look
 
 
-def stop(service: Service, state: str, *, timeout: float = 30.0) -> bool:
+def stop(service: Service, state: str, *, timeout: float = 30.0, why: str = "asked to") -> bool:
     """End *service*, whose files are in *state*, and mark it stopped; True if it was running.
+
+    *why* is for the log.
 
     It stays stopped, for hooks and for `llmenv-ensure`, until it is started with *revive*.
 
@@ -39,17 +42,19 @@ def stop(service: Service, state: str, *, timeout: float = 30.0) -> bool:
     refuse_elsewhere(service)
     deadline = time.monotonic() + timeout
     return in_our_realm(
-        lambda files: _stop(service, files, deadline), *instances(service.name, state)
+        lambda files: _stop(service, files, deadline, why), *instances(service.name, state)
     )
 
 
 def stop_at(service: Service, pid_path: str, *, timeout: float = 30.0) -> bool:
     """As `stop`, with the service's files beside the pidfile *pid_path*."""
     deadline = time.monotonic() + timeout
-    return in_our_realm(lambda files: _stop(service, files, deadline), *beside(pid_path))
+    return in_our_realm(
+        lambda files: _stop(service, files, deadline, "asked to"), *beside(pid_path)
+    )
 
 
-def _stop(service: Service, files: Files, deadline: float) -> bool:
+def _stop(service: Service, files: Files, deadline: float, why: str) -> bool:
     try:
         for directory in {files.directory, files.locks}:
             make_directory(directory)
@@ -74,7 +79,7 @@ def _stop(service: Service, files: Files, deadline: float) -> bool:
         try:
             # Marked first: a shell that sees it down must not think that it died.
             mark_stopped(files)
-            ended = end_tree(service, files)
+            ended = end_tree(service, files, why)
             if not ended and look(service, files).answers:
                 remove_file(files.alive)
                 whose = started_as(service.bind, files) or (
@@ -93,12 +98,13 @@ def _stop(service: Service, files: Files, deadline: float) -> bool:
         raise Problem(f"{service.name}: {cannot_use(error, files)}") from None
 
 
-def end_tree(service: Service, files: Files) -> bool:
+def end_tree(service: Service, files: Files, why: str) -> bool:
     """End the daemon that the record or the lifetime lock proves to be ours, and all below it.
 
     Only under the start lock.  mcp-proxy cleans up after its child on SIGINT, not on SIGTERM, and
     has put it into a session of its own, so the whole family is noted first; what carries our mark
-    belongs to it.  Done when the lifetime lock is free; False when there was nothing to end.
+    belongs to it.  *why* is for the log.  Done when the lifetime lock is free; False when there was
+    nothing to end.
 
     Raises:
         Problem: something is left even after SIGKILL.
@@ -115,10 +121,14 @@ def end_tree(service: Service, files: Files) -> bool:
     family = {pid: start_time(pid) for pid in descendants(roots | leaders | set(marked(files)))}
     if not family:
         return False
+    note_in_log(files, f"stopping {service.name}: {why}")
+    said = log_size(files)
     for pid in leaders:
         send_signal(pid, family[pid], signal.SIGINT)
     if not _gone_within(6.0, family, files):
         _end_family(service, files, family)
+    drop_farewell(files, said)
+    note_in_log(files, f"{service.name} is stopped")
     return True
 
 

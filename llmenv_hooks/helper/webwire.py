@@ -8,7 +8,6 @@ had closed it before the next POST came, or had died while it did what that aske
 
 from __future__ import annotations
 
-import _queue
 import _thread
 import os
 import time
@@ -34,6 +33,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     import http.client
     import ssl
+    from _queue import SimpleQueue
     from collections.abc import Iterator
 
 LAST_WORD_S = 1.0  # for the word that a session is over
@@ -50,6 +50,8 @@ class WebWire(Wire):
 
         *is_proxied*: mcp-proxy is there, whose errors may mean that its server is gone.
         """
+        import _queue
+
         super().__init__()
         self._url, self._headers, self._name = url, headers, name
         self._is_proxied = is_proxied
@@ -57,7 +59,7 @@ class WebWire(Wire):
         self._session: str | None = None
         self._version: str | None = None
         self._listens = False
-        self._told: _queue.SimpleQueue[bytes | Ended] = _queue.SimpleQueue()
+        self._told: SimpleQueue[bytes | Ended] = _queue.SimpleQueue()
         self._reader, self._writer = os.pipe()
         self._lock = _thread.allocate_lock()  # of _writer, which may not be another file by then
         self._is_closed = self._has_ended = False

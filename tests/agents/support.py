@@ -192,7 +192,7 @@ class Home:
     def __call__(self, name: str | None, *options: str) -> str:
         """Return what `llmenv client` prints."""
         more = ["http"] if self.http and name and "remove" not in options else []
-        client(name, **dict.fromkeys([*options, *more], True))
+        client([name] if name else None, **dict.fromkeys([*options, *more], True))
         return self.capsys.readouterr().out
 
 

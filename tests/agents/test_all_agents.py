@@ -10,7 +10,10 @@ import typer
 from agents.support import CONFIG, SHAPES, expected, parsed, read
 
 from llmenv_hooks.agents.table import AGENTS
+from llmenv_hooks.commands.agent_checks import agents
+from llmenv_hooks.commands.agentfiles import outdated_files
 from llmenv_hooks.commands.client import client
+from llmenv_hooks.helper.configfiles import load_config
 
 if TYPE_CHECKING:
     from agents.support import Home
@@ -88,3 +91,45 @@ def test_write_without_an_agent_in_a_project_leaves_the_users_files(
     out = home(None, "write", "project")
     assert re.findall(r"^wrote (\S+)$", out, re.M) == [str(project / ".mcp.json")]
     assert b"7878" in home.path("claude").read_bytes()
+
+
+def test_doctor_and_status_name_each_file_that_is_outdated(
+    home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    project = home.root / "project"
+    project.mkdir()
+    monkeypatch.chdir(project)
+    config = load_config()
+    assert list(outdated_files(config)) == []
+    assert [one.found for one in agents(config)] == ["none has our servers"]
+    for name in ("claude", "codex"):
+        home(name, "write")
+    home("cursor", "write", "project")
+    assert [one.found for one in agents(config)] == ["claude, codex: as they should be"]
+    home.put("zed", b'{"context_servers": {"x": {}}}')
+    home.put("gemini", b"{")
+    more = '[services.new]\ncommand = ["x"]\nbind = "127.0.0.1:7999"\n'
+    home.config.write_text(CONFIG.replace('127.0.0.1:7878"\n', '127.0.0.1:17001"\n') + more)
+    config = load_config()
+    old = "has memory: old URL, new: no"
+    again = "an agent that is running takes it up when it is restarted"
+    outdated = [
+        (f"{home.path('claude')} {old}", f"llmenv client --write; {again}"),
+        (f"{home.path('codex')} {old}", f"llmenv client --write; {again}"),
+        (f"{project}/.cursor/mcp.json {old}", f"llmenv client --write --project; {again}"),
+    ]
+    assert list(outdated_files(config)) == outdated
+    found = [(one.verdict, one.found, one.todo) for one in agents(config)]
+    assert found[:-1] == [("warn", *one) for one in outdated]
+    assert found[-1][1].startswith(f"{home.path('gemini')}:1:2: Expecting property name")
+    home(None, "write", "project")
+    home.put("gemini", b"{}")
+    home(None, "write")
+    assert list(outdated_files(config)) == []
+    # In the home itself the file of the project is the user's.
+    monkeypatch.chdir(home.root)
+    home.port(17002)
+    home("cursor", "write")
+    home.port(17003)
+    found_here = [what for what, _ in outdated_files(load_config())]
+    assert sum(".cursor" in what for what in found_here) == 1

@@ -15,6 +15,7 @@ from agents.support import CONFIG, SHAPES, URLS, by_connect, expected, others, p
 from llmenv_hooks.agents import launcher
 from llmenv_hooks.agents.table import AGENTS
 from llmenv_hooks.commands.client import client
+from llmenv_hooks.commands.install import uninstall
 from llmenv_hooks.helper.errors import Problem, UsageError
 
 if TYPE_CHECKING:
@@ -217,12 +218,16 @@ def test_a_path_that_an_upgrade_takes_away_is_not_written(
     assert entry["args"] == ["-I", "-S", str(one_file), "--connect", "memory"]
     assert directory not in entry["command"]
     assert one_file.read_bytes().startswith(b"# llmenv-ensure ")
+    uninstall(None)
+    assert one_file.exists()
     shutil.rmtree(one_file.parent)
     assert "old path" in home(None)
     home(None, "write")
     assert one_file.exists()
     home("cursor", "remove")
     assert not home.path("cursor").exists()
+    uninstall(None)
+    assert not one_file.exists()
 
 
 def test_a_temporary_directory_does_not_stay(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -21,12 +21,14 @@ Modes:
     modern             know 2026-07-28, too
     modern-only        know nothing else
     locked             know both, but only one on a pipe, as the Python SDK 2.x does
+    alone=PATH         hold a lock on PATH, with all below it; note `met` when another has it
     noise              write what is no message to stdout
     notes=PATH         append to PATH what comes, a line each
 """
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import queue
@@ -34,7 +36,10 @@ import signal
 import sys
 import threading
 import time
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 Message = dict[str, Any]
 MODES = dict(mode.partition("=")[::2] for mode in sys.argv[1:])
@@ -101,6 +106,17 @@ def call(number: object, params: Message) -> None:
     send({"id": number, "result": {"content": [{"type": "text", "text": text}]}})
 
 
+def tried(work: Callable[..., None], *arguments: Any) -> None:
+    """Do it; of a message that nobody foresaw say so, as a server would, and live."""
+    try:
+        work(*arguments)
+    except (TypeError, AttributeError, LookupError, ValueError) as error:
+        print(f"odd: {error!r}", file=sys.stderr, flush=True)
+        message = arguments[0] if work is answer else {"id": arguments[0]}
+        if isinstance(message, dict) and message.get("id") is not None:
+            send({"id": message["id"], "error": {"code": -32602, "message": "odd"}})
+
+
 class Era:
     """What was spoken first on this pipe."""
 
@@ -153,7 +169,7 @@ def answer(message: Message) -> None:
     elif method == "tools/list":
         send({"id": number, "result": {"tools": [TOOL]}})
     elif method == "tools/call":
-        threading.Thread(target=call, args=(number, params), daemon=True).start()
+        threading.Thread(target=tried, args=(call, number, params), daemon=True).start()
     elif method in ("logging/setLevel", "resources/subscribe", "resources/unsubscribe"):
         send({"id": number, "result": {}})
     else:
@@ -170,6 +186,11 @@ def main() -> None:
     if "dies" in MODES or os.path.exists(MODES.get("dies-if", "")):
         print("no luck today", file=sys.stderr, flush=True)
         os._exit(int(MODES.get("dies", 3)))
+    if path := MODES.get("alone"):
+        try:
+            fcntl.flock(os.open(path, os.O_RDWR | os.O_CREAT, 0o600), fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            note(f"met {os.getpid()}")
     if "deaf" in MODES:
         be_deaf()
     if "child" in MODES and not os.fork():
@@ -183,7 +204,7 @@ def main() -> None:
     if "noise" in MODES:
         os.write(1, b"hello there\n\n{broken\n[1]\n\xff\xfe\n")
     for line in sys.stdin.buffer:
-        answer(json.loads(line))
+        tried(answer, json.loads(line))
     while "deaf" in MODES:
         time.sleep(60)
 

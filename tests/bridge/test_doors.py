@@ -11,7 +11,7 @@ from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
 import pytest
-from bridges import Bridge, Web, Wire, messages
+from bridges import LATEST, Bridge, Web, Wire, messages
 from daemons import DEADLINE_S, nobody, wait_until
 from wire import FORGED, MALFORMED, PORT, WELCOME, request
 
@@ -294,7 +294,94 @@ def test_long_call_is_kept_alive(tmp_path: Path) -> None:
         assert found[0]["id"] == 1
 
 
+def test_slow_greeting_has_its_session(tmp_path: Path) -> None:
+    """Its answer is no stream, whose head would be written before the session's id is known."""
+    code = "from llmenv_hooks.bridge import httpdoor, program; httpdoor.KEEP_ALIVE_S = 0.1; "
+    code += "program.main()"
+    with Bridge(tmp_path, "slow=3", code=code) as bridge, Web(bridge) as agent:
+        agent.initialize({"sampling": {}})
+        assert "-s-" in agent.headers["Mcp-Session-Id"]
+
+
+def test_client_that_names_the_stream_first_gets_one(bridge: Bridge) -> None:
+    """The greeting too, and an answer before which nothing comes."""
+    with Web(bridge, Accept="text/event-stream, application/json") as agent:
+        params = {"protocolVersion": LATEST, "capabilities": {}, "clientInfo": {"name": "x"}}
+        response = agent.post({"id": 0, "method": "initialize", "params": params})
+        assert response.getheader("Content-Type") == "text/event-stream"
+        assert response.getheader("Mcp-Session-Id")
+        assert next(messages(response))["result"]["protocolVersion"] == LATEST
+        response.read()
+        response = agent.post({"id": 1, "method": "tools/list", "params": {}})
+        assert response.getheader("Content-Type") == "text/event-stream"
+        assert "result" in next(messages(response))
+
+
 def test_bridge_has_survived_all_that(bridge: Bridge) -> None:
     """The one that these tests share waits for nothing, and has met no error of its own."""
     wait_until(lambda: bridge.status()["under_way"] == 0)
     assert "Traceback" not in bridge.log()
+
+
+# --- a web page that the config lists -------------------------------------------------------------
+
+PAGE = "vscode-webview://abc"
+ALLOW, EXPOSE = "Access-Control-Allow-Origin", "Access-Control-Expose-Headers"
+
+
+def test_preflight_of_a_listed_origin_is_answered(tmp_path: Path) -> None:
+    """With what a client of MCP sends, and nothing else."""
+    wanted = "authorization,content-type,mcp-session-id,mcp-param-region,x-evil"
+    question = {
+        "Origin": PAGE,
+        "Sec-Fetch-Site": "cross-site",
+        "Access-Control-Request-Method": "POST",
+        "Access-Control-Request-Headers": wanted,
+    }
+    with Bridge(tmp_path, options=["--origin", PAGE]) as bridge, Web(bridge) as page:
+        page.headers = {}
+        response = page.request("OPTIONS", None, **question)
+        assert response.read() == b""
+        assert (response.status, response.getheader("Content-Length")) == (204, None)
+        assert response.getheader(ALLOW) == PAGE
+        assert response.getheader("Vary") == "Origin"
+        assert response.getheader("Access-Control-Allow-Methods") == "POST, GET, DELETE"
+        allowed = response.getheader("Access-Control-Allow-Headers")
+        assert allowed == "authorization, content-type, mcp-session-id, mcp-param-region"
+        assert response.getheader("Access-Control-Max-Age") == "600"
+        assert bridge.status()["refused"] == {}
+
+
+@pytest.mark.parametrize(
+    ("origin", "status"), [("http://evil.example", 403), (f"{PAGE}d", 403), (None, 405)]
+)
+def test_no_other_preflight_is(tmp_path: Path, origin: str | None, status: int) -> None:
+    """Whoever asks."""
+    with Bridge(tmp_path, options=["--origin", PAGE]) as bridge, Web(bridge) as page:
+        page.headers = {}
+        response = page.request("OPTIONS", None, **({"Origin": origin} if origin else {}))
+        assert (response.status, response.getheader(ALLOW)) == (status, None)
+
+
+def test_a_listed_page_can_read_its_answers(tmp_path: Path) -> None:
+    """JSON, a stream, an empty one, an error; the next request on the connection, too."""
+    page = {"Origin": PAGE, "Sec-Fetch-Site": "cross-site"}
+    with Bridge(tmp_path, options=["--origin", PAGE]) as bridge, Web(bridge, **page) as agent:
+        hello_params = {"protocolVersion": "2025-11-25", "capabilities": {}}
+        begin = {"id": 0, "method": "initialize", "params": hello_params}
+        progress = {"name": "echo", "arguments": {"progress": 1}, "_meta": {"progressToken": 1}}
+        for message, status in (
+            (begin, 200),
+            ({"id": 1, "method": "tools/call", "params": progress}, 200),
+            ({"method": "notifications/initialized"}, 202),
+            ({"id": "no method"}, 400),
+        ):
+            response = agent.post(message)
+            response.read()
+            assert response.status == status
+            assert (response.getheader(ALLOW), response.getheader("Vary")) == (PAGE, "Origin")
+            assert response.getheader(EXPOSE) == "Mcp-Session-Id"
+        agent.http.close()
+        agent.headers = {"Content-Type": "application/json", "Accept": "application/json"}
+        response = agent.post({"id": 2, "method": "tools/list"})
+        assert (response.status, response.getheader(ALLOW)) == (200, None)

@@ -115,6 +115,48 @@ def test_a_listed_origin_excuses_no_host() -> None:
     assert refused.reason == "Host"
 
 
+SITES = ("cross-site", "same-site")
+
+
+@pytest.mark.parametrize("site", SITES)
+def test_a_listed_origin_excuses_the_site(site: str) -> None:
+    guard = Guard("127.0.0.1", [LISTED])
+    said = ("sec-fetch-site", site)
+    assert refusal(guard, ("origin", LISTED), said) is None
+    for others in ([], [("origin", f"http://{HERE}")]):
+        refused = refusal(guard, *others, said)
+        assert refused
+        assert refused.reason == "Sec-Fetch-Site"
+
+
+def question(origin: str, *headers: tuple[str, str], host: str = HERE) -> Head:
+    """Return what a browser asks before it lets a page of *origin* send a request."""
+    return Head("OPTIONS", "/mcp", [("host", host), ("origin", origin), *headers])
+
+
+def test_a_preflight_is_that_of_a_listed_origin() -> None:
+    guard = Guard("127.0.0.1", [LISTED])
+    assert guard.is_preflight(question(LISTED))
+    assert guard.refusal(question(LISTED, ("sec-fetch-site", "cross-site"))) is None
+    assert not guard.is_preflight(question("http://evil.example.com"))
+    assert not guard.is_preflight(question(f"http://{HERE}"))
+    assert not guard.is_preflight(Head("POST", "/mcp", [("host", HERE), ("origin", LISTED)]))
+    assert guard.refusal(question("http://evil.example.com"))
+    assert guard.refusal(question(LISTED, host="evil.example.com"))
+    assert guard.refusal(question(LISTED, ("origin", LISTED)))
+
+
+def test_a_preflight_needs_no_token_and_nothing_else_is_spared_it() -> None:
+    guard = Guard("127.0.0.1", [LISTED], TOKEN)
+    assert guard.refusal(question(LISTED)) is None
+    refused = guard.refusal(question("http://evil.example.com"))
+    assert refused
+    assert refused.status == 401
+    refused = refusal(guard, ("origin", LISTED))
+    assert refused
+    assert refused.status == 401
+
+
 # --- what the refused are told --------------------------------------------------------------------
 
 

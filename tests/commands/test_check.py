@@ -324,7 +324,7 @@ def test_without_pexpect_it_says_what_to_install(world: World) -> None:
     last = json.loads(done.stdout)[-1]
     assert (last["check"], last["result"]) == ("pexpect", "failed")
     assert last["detail"] == (
-        "no pexpect to drive a shell with; python3 -m pip install 'llmenv-hooks[check]'"
+        "no pexpect to drive a shell with; python3 -m pip install 'pexpect>=4.9'"
     )
 
 

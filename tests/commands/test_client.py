@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from agents.support import CONFIG, SHAPES, by_connect, expected, parsed
-from commands.support import llmenv
+from commands.support import llmenv, refused
 
 from llmenv_hooks.agents.table import AGENTS
 
@@ -89,3 +89,12 @@ def test_a_deleted_directory_has_no_project(world: World, words: list[str]) -> N
     done = world.run(["sh", "-c", code, "sh", str(gone), *argv], cwd=gone)
     said = "llmenv: the directory that you are in was deleted; go to another first\n"
     assert (done.returncode, done.stdout, done.stderr) == (1, "", said)
+
+
+def test_several_agents_at_once(world: World) -> None:
+    done = llmenv(world, "client", "claude", "cursor", "--write")
+    assert (done.returncode, done.stdout.count("\nwrote ")) == (0, 2), done
+    done = llmenv(world, "client", "claude", "cursor", "--remove")
+    assert (done.returncode, done.stdout.count("removed ")) == (0, 2), done
+    refused(llmenv(world, "client", "claude", "nope", "--write"), 2, "no agent 'nope'")
+    assert not (world.home / ".claude.json").exists()

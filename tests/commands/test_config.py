@@ -39,7 +39,10 @@ def world(world: World) -> World:
 def test_check_says_ok_or_what_is_wrong(world: World) -> None:
     done = llmenv(world, "config", "check")
     assert done.returncode == 0
-    assert done.stdout == f"{world.config}: no such file, so the default holds: mcp-proxy\n"
+    assert (
+        done.stdout
+        == f"{world.config}: no such file, so the default holds: mcp-proxy; llmenv init\n"
+    )
     world.write_config()
     assert llmenv(world, "config", "check").stdout == f"{world.config}: ok, 1 service\n"
     world.config.write_text(

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from commands.support import llmenv
+from commands.support import llmenv, program
 from daemons import kill, wait_until
 
 from llmenv_hooks.commands.rcblock import BEGIN, END
@@ -62,7 +62,8 @@ def test_all_is_well(world: World) -> None:
     assert verdicts(found) == {}
     assert list(found) == [
         *("package", "state directory", "hook", "interpreter", "config", "server_host"),
-        *("command", "address", "state", "pidfile", "identity", "lock", "round trip"),
+        "this shell",
+        *("command", "address", "state", "pidfile", "identity", "lock", "round trip", "agents"),
     ]
     pid = world.check()
     assert found["interpreter"]["found"] == f"bash: {sys.executable}"
@@ -336,3 +337,41 @@ def test_another_host_is_only_asked_through_its_url(world: World) -> None:
     assert found["round trip"]["verdict"] == "warn"
     assert "state" not in found
     assert not world.daemons()
+
+
+@pytest.mark.parametrize("bridge", ["false", '"mcp-proxy"', '"guarded"'])
+def test_a_script_whose_interpreter_is_gone(world: World, bridge: str) -> None:
+    for name in ("mcp-proxy", "server"):
+        program(world, name, "")
+        (world.root / "bin" / name).write_text(f"#!{world.root}/gone/python\n")
+    world.config.write_text(
+        f'[services.stub]\ncommand = ["server"]\nbind = "{world.bind}"\nbridge = {bridge}\n'
+    )
+    found = doctor(world, 1)
+    for check, name in (("command", "server"), ("mcp-proxy", "mcp-proxy")):
+        if check == "command" or "mcp-proxy" in bridge:
+            assert found[check]["verdict"] == "fail"
+            script = world.root / "bin" / name
+            names = f"cannot run {script}: its first line names {world.root}/gone/python:"
+            assert names in found[check]["found"]
+
+
+@pytest.mark.parametrize("variable", ["http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"])
+def test_a_proxy_that_agents_would_ask(world: World, variable: str) -> None:
+    assert llmenv(world, "start").returncode == 0
+    world.env |= {variable: "http://127.0.0.1:9", "no_proxy": "example.org,.127.0.0.1.example.org"}
+    found = doctor(world, 0)
+    assert found["proxy"]["verdict"] == "warn"
+    assert "no_proxy does not have 127.0.0.1" in found["proxy"]["found"]
+    assert "no_proxy=127.0.0.1,localhost" in found["proxy"]["todo"]
+    assert found["round trip"]["verdict"] == "ok", "what we ask, we ask directly"
+    for passed_by in ("127.0.0.1", "localhost, 127.0.0.1", "*"):
+        world.env["no_proxy"] = passed_by
+        assert "proxy" not in doctor(world, 0)
+    del world.env["no_proxy"]
+    world.env["NO_PROXY"] = "127.0.0.1"
+    assert "proxy" not in doctor(world, 0)
+    del world.env[variable]
+    world.env["https_proxy"] = "http://127.0.0.1:9"
+    del world.env["NO_PROXY"]
+    assert "proxy" not in doctor(world, 0), "that is for https alone"

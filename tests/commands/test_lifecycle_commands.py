@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from commands.support import complained, llmenv, program, refused
-from daemons import PYTHON, STUB, alive
+from daemons import PYTHON, STUB, add, alive, starts
 
 from llmenv_hooks.helper.configfiles import load_config
 
@@ -38,7 +38,7 @@ def test_a_service_is_started_shown_and_stopped(world: World) -> None:
         "detail": "",
     }
     table = llmenv(world, "status").stdout
-    for word in ("service", "uptime", "stub", "running", world.bind, str(world.path("log"))):
+    for word in ("service", "uptime", "stub", "running", world.bind):
         assert word in table
     assert llmenv(world, "stop", "stub").stdout == "stub stopped\n"
     assert llmenv(world, "stop").stdout == "stub was not running\n"
@@ -118,3 +118,26 @@ def test_the_example_of_a_tunnel_starts_and_stops(world: World) -> None:
     assert f"export LLMENV_MCP_URL={url}" in llmenv(world, "export", "bash").stdout
     assert llmenv(world, "stop").stdout == "tunnel stopped\n"
     assert not world.daemons()
+
+
+def test_several_services_at_once_each_only_once(world: World) -> None:
+    add(world, "more", "autostart = false")
+    done = llmenv(world, "start", "stub", "more", "stub")
+    assert (done.returncode, done.stdout.count(" spawned ")) == (0, 2)
+    done = llmenv(world, "restart", "more", "stub")
+    assert (done.returncode, done.stdout.count(" spawned ")) == (0, 2)
+    done = llmenv(world, "stop", "more", "stub")
+    assert sorted(done.stdout.splitlines()) == ["more stopped", "stub stopped"]
+    refused(llmenv(world, "start", "stub", "nope"), 2, "no service 'nope'")
+    assert not world.daemons()
+
+
+def test_all_is_all_also_what_starts_by_hand(world: World) -> None:
+    more = add(world, "more", "autostart = false")
+    assert llmenv(world, "start").stdout.count(" spawned ") == 1
+    assert "more spawned" in llmenv(world, "start", "--all").stdout
+    assert llmenv(world, "restart", "--all").stdout.count(" spawned ") == 2
+    assert llmenv(world, "stop", "--all").stdout.count(" stopped\n") == 2
+    assert not alive(starts(more)[-1])
+    done = llmenv(world, "restart")
+    assert "more was not running; autostart = false" in done.stdout

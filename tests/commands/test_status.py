@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import TYPE_CHECKING
 
-from commands.support import llmenv
-from daemons import free_port, wait_until
+from commands.support import COMMAND, llmenv, refused
+from daemons import add, free_port, nobody, take_port, wait_until
 
 if TYPE_CHECKING:
     from daemons import World
@@ -35,3 +36,50 @@ def test_status_sees_a_service_that_is_starting(world: World) -> None:
     assert row["state"] == "starting"
     world.tell("go")
     assert starting.wait(20) == 0
+
+
+def test_the_table_fits_80_columns(world: World) -> None:
+    assert llmenv(world, "start").returncode == 0
+    table = llmenv(world, "status").stdout.splitlines()
+    assert max(map(len, table)) <= 80
+    assert table[1].split()[:4] == ["stub", "running", str(world.check()), world.bind]
+
+
+def test_a_service_that_is_started_by_hand_is_no_failure(world: World) -> None:
+    with world.config.open("a") as file:
+        file.write("autostart = false\n")
+    done = llmenv(world, "status", "--json")
+    assert (done.returncode, json.loads(done.stdout)[0]["state"]) == (0, "manual")
+    assert llmenv(world, "stop").returncode == 0
+    done = llmenv(world, "status")
+    assert done.stdout.splitlines()[-1] == "stub: by llmenv stop; llmenv start stub starts it"
+
+
+def test_some_services_only(world: World) -> None:
+    add(world, "more")
+    (row,) = json.loads(llmenv(world, "status", "more", "--json").stdout)
+    assert row["service"] == "more"
+    refused(llmenv(world, "status", "nope"), 2, "no service 'nope'; there is: stub, more")
+
+
+def test_roots_listener_is_named(world: World) -> None:
+    """Any user would take it for the service: root could have taken its port anyway."""
+    take_port(world)
+    world.give_to_nobody()
+    done = world.run(nobody([*COMMAND, "status"]))
+    assert done.stdout.splitlines()[-1] == (
+        f"stub: root's process has {world.bind}; llmenv did not start it, and leaves it alone"
+    )
+
+
+def test_status_names_an_agents_file_that_is_outdated(world: World) -> None:
+    assert llmenv(world, "start").returncode == 0
+    assert llmenv(world, "client", "claude", "--write").returncode == 0
+    assert llmenv(world, "status").stderr == ""
+    path = world.home / ".claude.json"
+    path.write_text(re.sub(r'"command": ".*?"', '"command": "/gone/llmenv"', path.read_text()))
+    done = llmenv(world, "status")
+    assert done.returncode == 0
+    (line,) = done.stderr.splitlines()
+    assert line.startswith(f"llmenv: {path} has stub: old path; llmenv client --write; ")
+    assert llmenv(world, "status", "--json").stderr == ""

@@ -77,3 +77,20 @@ def test_the_progress_line_is_one_for_all_that_start(world: World) -> None:
     status, said = ended(child)
     assert status == 0
     assert "stub spawned pid=" in said
+
+
+@pytest.mark.parametrize("columns", ["0", "1", "3", "10", "-1", "x"])
+@pytest.mark.parametrize("words", ["status", "doctor"])
+def test_a_width_that_cannot_be_right_is_none(world: World, words: str, columns: str) -> None:
+    world.write_config()
+    usual = world.run([*COMMAND, words])
+    world.env["COLUMNS"] = columns
+    done = world.run([*COMMAND, words])
+    assert done.stdout == usual.stdout
+    assert "stub" in done.stdout
+
+
+def test_a_terminal_that_says_no_width(world: World) -> None:
+    world.write_config()
+    child = on_a_terminal(world, ["sh", "-c", 'stty cols 1; exec "$@"', "sh", *COMMAND, "status"])
+    assert re.search(r"service +state", SGR.sub("", ended(child)[1]))

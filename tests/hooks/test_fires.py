@@ -29,6 +29,7 @@ from shells import (
     held,
     helpers,
     hook_text,
+    make_edition,
     open_proof,
     prompts_until,
     traced,
@@ -389,6 +390,7 @@ def test_without_proc_garbage_is_no_life(
     world: World, helper: Path, name: str, garbage: str
 ) -> None:
     world.state.mkdir(parents=True)
+    make_edition(world)
     world.path("life").touch()
     world.path("pid").write_text(garbage)
     with Shell(name, world, hook=hook_text(world, name, proc=False, helper=helper)) as shell:

@@ -22,7 +22,7 @@ from daemons import (
 from packed import ENSURE
 from shells import AT_ONCE, DUE, SHELLS, Shell, helpers, hook_text, prompts_until
 
-from llmenv_hooks import interpreters, onefile, render
+from llmenv_hooks import hookvalues, interpreters, onefile, render
 from llmenv_hooks.helper.packing import packed_helper
 
 if TYPE_CHECKING:
@@ -159,7 +159,7 @@ def test_what_is_planted_for_the_log_is_left_alone(world: World, helper: Path, p
         else:
             planted.mkdir()
     helper.write_text("1 / 0\n")
-    argv = [PYTHON, "-I", "-S", "-c", render.run(), str(helper), *world.hook_argv()[-3:]]
+    argv = [PYTHON, "-I", "-S", "-c", hookvalues.run(), str(helper), *world.hook_argv()[-3:]]
     assert world.run(argv).returncode == 1
     assert victim.read_text() == "mine"
 
@@ -168,7 +168,7 @@ def test_root_notes_nothing_in_anothers_home(world: World, helper: Path) -> None
     need_root()
     helper.write_text("1 / 0\n")
     world.give_to_nobody()
-    argv = [PYTHON, "-I", "-S", "-c", render.run(), str(helper), *world.hook_argv()[-3:]]
+    argv = [PYTHON, "-I", "-S", "-c", hookvalues.run(), str(helper), *world.hook_argv()[-3:]]
     assert world.run(argv).returncode == 1
     assert not world.state.exists()
 
@@ -404,4 +404,4 @@ def test_templates_are_laid_out_for_reading() -> None:
 
 def test_what_python_is_given_stands_in_single_quotes() -> None:
     """As it is in each shell: nothing in it needs another quoting, and none of it is a comment."""
-    assert not set(render.run()) & set("'\\#$`!")
+    assert not set(hookvalues.run()) & set("'\\#$`!")

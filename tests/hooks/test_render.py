@@ -11,7 +11,7 @@ import pytest
 from daemons import missing, need
 from shells import SHELLS
 
-from llmenv_hooks import hookcache, render
+from llmenv_hooks import hookcache, hookvalues, render
 from llmenv_hooks.commands.readers import complaints
 from llmenv_hooks.helper.errors import UsageError
 from llmenv_hooks.helper.places import hostname, instances
@@ -159,7 +159,7 @@ def test_a_golden_rendering_has_nothing_of_this_machine(
     assert hostname() not in text
     assert "memory@HOST.alive" in text
     monkeypatch.setattr(sys, "executable", "/a b/python")
-    monkeypatch.setattr(render, "has_proc", lambda: False)
+    monkeypatch.setattr(hookvalues, "has_proc", lambda: False)
     monkeypatch.setattr(os, "uname", lambda: os.uname_result(("", "elsewhere", "", "", "")))
     monkeypatch.setenv("XDG_STATE_HOME", "/other")
     assert render.golden(shell) == text

@@ -10,7 +10,9 @@ from daemons import (
     wait_until,
 )
 from shells import (
+    ONE_MINUTE,
     Shell,
+    held,
     hook_text,
 )
 
@@ -53,3 +55,32 @@ def test_zsh_that_has_no_array_yet_gets_one(world: World, helper: Path, kind: st
         assert shell.startup.strip() == ""
         assert "array" in shell.run("echo ${(t)precmd_functions}")[1]
         wait_until(lambda: world.told("calls"))
+
+
+# What counts of powerlevel10k's instant prompt: until the first prompt is drawn, all output goes
+# into a file, which it holds against whoever wrote it.
+INSTANT = """
+zmodload zsh/sched
+exec {__out}>&1 {__err}>&2 1>~/instant 2>&1
+__instant() { exec 1>&$__out 2>&$__err; precmd_functions=(${precmd_functions:#__first}) }
+__first() { sched +0 __instant }
+precmd_functions+=(__first)
+"""
+
+
+@pytest.mark.parametrize("gone", [False, True])
+def test_nothing_is_said_before_the_second_prompt(world: World, gone: bool) -> None:
+    """What failed before this shell began is told at the next prompt, and once."""
+    world.state.mkdir(parents=True, mode=0o700)
+    world.path("child").write_text("stub: it keeps dying\n")
+    world.config.write_text(world.config.read_text().replace("bridge = false", ""))
+    helper = world.root / "helper.py"
+    if not gone:
+        helper.write_text("")
+    text = hook_text(world, "zsh", helper=helper)
+    with held(world), Shell("zsh", world, hook=text, before=INSTANT) as shell:
+        said = shell.run()[1]
+        assert ("is gone, or not yours to run" if gone else "llmenv: stub: it keeps dying") in said
+        assert (world.home / "instant").read_text() == ""
+        for line in ("", ONE_MINUTE["zsh"], ""):
+            assert shell.run(line) == (0, "")

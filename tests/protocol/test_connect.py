@@ -305,7 +305,7 @@ def test_requests_of_2026_07_28_need_no_initialize(world: World) -> None:
 
 
 def test_what_the_service_asked_before_it_died(world: World) -> None:
-    """The agent hears that nobody waits for its answer; one that comes all the same does no harm."""
+    """The agent hears that nobody waits for its answer; a late one does no harm."""
     notes = add_memory(world)
     agent = Agent(world)
     agent.initialize({"sampling": {}})

@@ -46,6 +46,23 @@ def test_a_program_that_cannot_be_run_is_named(
     recovers(world)
 
 
+@pytest.mark.parametrize("env", ["", "/usr/bin/env ", "/usr/bin/env -S A=b "])
+@pytest.mark.parametrize("proxy", [False, True])
+def test_an_interpreter_that_is_gone_is_named(world: World, env: str, proxy: bool) -> None:
+    """As after an upgrade of Python: the script is there, what its first line names is not."""
+    gone = "python3.99" if env else str(world.root / "gone" / "python")
+    program = world.root / "bin" / "mcp-proxy"
+    program.parent.mkdir()
+    program.write_text(f"#!{env}{gone} -I\n")
+    program.chmod(0o755)
+    world.env["PATH"] = f"{program.parent}:{world.env['PATH']}"
+    argv = world.bare("--bind", world.bind, *(["--", "true"] if proxy else ["--no-bridge", "--"]))
+    done = world.run(argv if proxy else [*argv, str(program)])
+    refused(done, 1, f"cannot run {program}: its first line names {gone}:")
+    failed = world.state / "mcp-proxy.fail"
+    assert f"its first line names {gone}:" in failed.read_text()
+
+
 def test_a_daemon_that_exits_is_quoted_and_made_harmless(world: World) -> None:
     world.state.mkdir(parents=True)
     world.path("log").write_text("an older run's line\n")
@@ -87,6 +104,42 @@ def age_failure(world: World, seconds: float, count: int | None = None) -> None:
     words[1] = str(count or words[1])
     words[2] = f"{float(words[2]) - seconds:.3f}"
     world.path("fail").write_text(f"{message}\n{' '.join(words)}\n")
+
+
+def noted(world: World) -> str:
+    """Return the message that the prompt has to tell."""
+    return world.path("fail").read_text().split("\n")[0]
+
+
+def test_a_cause_is_told_once_and_not_each_text_of_it(world: World) -> None:
+    """Shells compare texts; so the text stays while the cause does."""
+    script = world.root / "program"
+    count = f'echo >>"{world.root}/tries"; echo "try $(wc -l <"{world.root}/tries")"'
+    script.write_text(f'#!/bin/sh\n{count}\nexit "$(cat "{world.root}/status")"\n')
+    script.chmod(0o755)
+    (world.root / "status").write_text("1")
+    world.config.write_text(
+        f'[services.stub]\ncommand = ["{script}"]\nbind = "{world.bind}"\nbridge = false\n'
+    )
+    assert world.run(world.hook_argv()).returncode == 1
+    first = noted(world)
+    assert "exited with status 1 before it listened" in first
+    assert 'it said: "try 1"' in first
+    for tries in (2, 3):
+        age_failure(world, 60)
+        assert world.run(world.hook_argv()).returncode == 1
+        failure = ensure.read_failure(world.files)
+        assert failure is not None
+        assert failure.count == tries, "it was tried"
+        assert noted(world) == first
+    assert 'it said: "try 4"' in world.run(world.bare()).stderr, "who asks is told what it says now"
+    (world.root / "status").write_text("3")
+    age_failure(world, 60)
+    assert world.run(world.hook_argv()).returncode == 1
+    assert "exited with status 3 before it listened" in noted(world), "another cause"
+    world.config.write_text(world.config.read_text() + "start_timeout = 9\n")
+    assert world.run(world.hook_argv()).returncode == 1
+    assert 'it said: "try 6"' in noted(world), "after an edit it is told anew"
 
 
 def test_the_hook_pauses_longer_and_longer(world: World) -> None:

@@ -115,7 +115,7 @@ class Home:
 @pytest.fixture
 def home(tmp_path: Path) -> Iterator[Home]:
     if not (BIN / "mcp-proxy").exists():
-        missing("mcp-proxy is not installed beside this Python: pip install -e .[proxy]")
+        missing("mcp-proxy is not installed beside this Python: `make setup` does it")
     if not shutil.which("ps"):
         missing("ps is not installed")
     (tmp_path / "a b").mkdir()
@@ -134,19 +134,19 @@ def url(home: Home) -> str:
 async def client(url: str) -> AsyncIterator[ClientSession]:
     async with (
         asyncio.timeout(TIMEOUT_S),
-        streamable_http_client(url) as (reading, writing, _),
+        streamable_http_client(url) as (reading, writing),
         ClientSession(reading, writing) as session,
     ):
         hello = await session.initialize()
-        assert hello.serverInfo.name == "llmenv-memory"
+        assert hello.server_info.name == "llmenv-memory"
         yield session
 
 
 async def call(session: ClientSession, tool: str, **arguments: object) -> Any:
     answer = await session.call_tool(tool, arguments)
-    assert not answer.isError, answer.content
-    assert answer.structuredContent is not None
-    return answer.structuredContent.get("result", answer.structuredContent)
+    assert not answer.is_error, answer.content
+    assert answer.structured_content is not None
+    return answer.structured_content.get("result", answer.structured_content)
 
 
 def run(work: Coroutine[Any, Any, None]) -> None:

@@ -116,7 +116,7 @@ def test_start_where_no_service_starts_by_itself(world: World) -> None:
     done = llmenv(world, "start")
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr == "llmenv: which service? all have autostart = false: stub\n"
-    assert llmenv(world, "restart").stdout == "stub was not running\n"
+    assert llmenv(world, "restart").stdout == "stub was not running; autostart = false\n"
     assert llmenv(world, "restart", "stub").returncode == 0
     world.check()
 
@@ -148,7 +148,7 @@ def test_what_the_config_lost_goes_on_and_is_shown(world: World) -> None:
     world.config.write_text(text[text.index("[services.other]") :])
     assert world.run(world.hook_argv()).returncode == 0
     assert world.path("life").stat().st_mtime_ns > world.config.stat().st_mtime_ns
-    gone = f"not in {world.config} any more; llmenv stop stub"
+    gone = f"not in {world.config}; unless another config has it: llmenv stop stub"
     done = llmenv(world, "status")
     assert (done.returncode, done.stdout.splitlines()[-1]) == (0, f"stub: {gone}")
     assert "llmenv stop stub" in llmenv(world, "doctor").stdout

@@ -55,6 +55,7 @@ def faster(monkeypatch: pytest.MonkeyPatch, factor: float) -> None:
         monotonic=lambda: time.monotonic() * factor,
         sleep=lambda seconds: time.sleep(seconds / factor),
         time=time.time,
+        strftime=time.strftime,
     )
     patch(monkeypatch, "time", clock)
 

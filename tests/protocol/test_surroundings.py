@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import stat
+import tempfile
 import time
 from pathlib import Path
 
@@ -152,7 +153,49 @@ def test_the_daemon_gets_a_scrubbed_environment(world: World) -> None:
     assert env.pop("ICM_DB") == "/other"
     assert all(os.path.isabs(entry) for entry in env["PATH"].split(":"))
     kept = {"HOME", "PATH", "LC_ALL", "XDG_STATE_HOME", "XDG_CONFIG_HOME", "XDG_RUNTIME_DIR"}
+    kept.add("LLMENV_LIFE")  # the mark by which all that it starts is found
     assert set(env) == kept
+
+
+def environment_of(pid: int) -> dict[str, str]:
+    """Return the environment that the process *pid* was started with."""
+    raw = Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
+    return dict(os.fsdecode(line).split("=", 1) for line in raw if line)
+
+
+def test_the_daemon_keeps_no_place_that_dies_with_a_shell(world: World) -> None:
+    """As nix-shell, fnm and AppImages make them."""
+    (world.root / "lasting" / "bin").mkdir(parents=True)
+    with tempfile.TemporaryDirectory(prefix="nix-shell.", dir="/tmp") as dying:
+        session = Path(dying)
+        (session / "link").symlink_to(world.root / "lasting")
+        (session / "db").touch()
+        world.env |= {
+            "TMPDIR": dying,
+            "XDG_CACHE_HOME": f"{dying}/cache",
+            "XDG_DATA_DIRS": f"{dying}/share:/usr/share",
+            "SSL_CERT_FILE": f"{dying}/certs.pem",
+            "ICM_DB": f"{dying}/db",
+            "SSH_AUTH_SOCK": f"{dying}/agent.1",
+            "PATH": f"{dying}/bin:{dying}/link/bin:{world.root}/bin:{world.env['PATH']}",
+            "LC_TIME": "C",
+        }
+        world.up()
+    env = environment_of(world.check())
+    assert env["PATH"].startswith(f"{world.root}/lasting/bin:{world.root}/bin:")
+    assert env["XDG_DATA_DIRS"] == "/usr/share"
+    assert env["SSH_AUTH_SOCK"] == f"{dying}/agent.1", "a socket is of a session by its nature"
+    assert env["LC_TIME"] == "C"
+    del env["SSH_AUTH_SOCK"]
+    assert [name for name, value in env.items() if dying in value] == []
+    assert "TMPDIR" not in env
+
+
+@pytest.mark.parametrize("place", ["/tmp", "/var/tmp", "{root}/run", "{root}/run/"])
+def test_a_temporary_place_itself_is_kept(world: World, place: str) -> None:
+    world.env["TMPDIR"] = place.format(root=world.root)
+    world.up()
+    assert environment_of(world.check())["TMPDIR"] == world.env["TMPDIR"]
 
 
 @pytest.mark.parametrize("made", [".", ".local", ".local/state", ".local/state/llmenv"])
