@@ -5,11 +5,13 @@ from __future__ import annotations
 import itertools
 import json
 import os
+import select
+import signal
 import sqlite3
 from contextlib import closing
 from typing import TYPE_CHECKING
 
-from daemons import PYTHON, alive, kill, wait_until
+from daemons import PYTHON, alive, wait_until
 
 from llmenv_hooks.helper.places import instances
 from llmenv_hooks.helper.sockets import ask_bridge
@@ -67,7 +69,7 @@ class Memory:
         victims["both"] = victims["server"] + victims["bridge"]
         pids = [wait_until(one, PATIENCE_S) for one in victims[whom]]
         for pid in itertools.chain(*pids):
-            kill(pid)
+            end(pid)
 
     def stored(self) -> list[str]:
         """Return the texts in its database, in the order in which they came."""
@@ -103,6 +105,22 @@ class Outages:
             self.kills += 1
             if whom != "server":
                 self.unheard.append(made + 1)
+
+
+def end(pid: int) -> None:
+    """Kill *pid*; return when the last of its threads is gone, and with it its ends of pipes.
+
+    Its state in /proc is that of its first thread, which may be long dead before.
+    """
+    try:
+        handle = os.pidfd_open(pid)
+    except ProcessLookupError:
+        return
+    try:
+        signal.pidfd_send_signal(handle, signal.SIGKILL)
+        select.select([handle], [], [], PATIENCE_S)
+    finally:
+        os.close(handle)
 
 
 def left(world: World) -> list[int]:
