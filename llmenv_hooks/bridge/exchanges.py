@@ -12,18 +12,13 @@ from llmenv_hooks.bridge.answers import STREAM_END, response, stream_event, stre
 from llmenv_hooks.bridge.headers import mismatch, needs_schema, param_mismatch
 from llmenv_hooks.bridge.hub import is_modern
 from llmenv_hooks.bridge.messages import (
-    HEADER_MISMATCH,
     INTERNAL_ERROR,
-    MISSING_CAPABILITY,
-    UNSUPPORTED_VERSION,
+    STATUS_OF,
     is_request,
 )
 from llmenv_hooks.bridge.sessions import REVISIONS, UNSAID, Session, Sessions
 from llmenv_hooks.helper.jsonrpc import (
-    INVALID_PARAMS,
     INVALID_REQUEST,
-    METHOD_NOT_FOUND,
-    PARSE_ERROR,
     NotAMessage,
     decode,
     encode,
@@ -44,17 +39,6 @@ JSON = ("Content-Type", "application/json")
 UNBUFFERED = ("X-Accel-Buffering", "no")
 KEEP_ALIVE_S = 15.0
 KEEP_ALIVE = b"e\r\n: keep-alive\n\n\r\n"
-
-# The status of an error of 2026-07-28; any other has 200.
-STATUS_OF = {
-    PARSE_ERROR: 400,
-    INVALID_REQUEST: 400,
-    INVALID_PARAMS: 400,
-    HEADER_MISMATCH: 400,
-    MISSING_CAPABILITY: 400,
-    UNSUPPORTED_VERSION: 400,
-    METHOD_NOT_FOUND: 404,
-}
 
 
 class Shop:

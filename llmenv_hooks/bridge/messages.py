@@ -2,7 +2,15 @@
 
 from __future__ import annotations
 
-from llmenv_hooks.helper.jsonrpc import SERVER_DIED, SERVER_DOWN, params_of
+from llmenv_hooks.helper.jsonrpc import (
+    INVALID_PARAMS,
+    INVALID_REQUEST,
+    METHOD_NOT_FOUND,
+    PARSE_ERROR,
+    SERVER_DIED,
+    SERVER_DOWN,
+    params_of,
+)
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -15,6 +23,17 @@ MISSING_CAPABILITY = -32021
 UNSUPPORTED_VERSION = -32022
 SERVER_BUSY = -31003
 SERVER_CODES = (SERVER_DIED, SERVER_DOWN, SERVER_BUSY)
+
+# The HTTP status of an error of 2026-07-28; any other has 200.
+STATUS_OF = {
+    PARSE_ERROR: 400,
+    INVALID_REQUEST: 400,
+    INVALID_PARAMS: 400,
+    HEADER_MISMATCH: 400,
+    MISSING_CAPABILITY: 400,
+    UNSUPPORTED_VERSION: 400,
+    METHOD_NOT_FOUND: 404,
+}
 
 
 def is_request(message: Message) -> bool:
