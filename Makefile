@@ -9,7 +9,7 @@ SUITE := node@22 @modelcontextprotocol/conformance@0.2.0-alpha.12 \
 # The tests of the hook, which are also run without /proc, and as in bash 3.2.
 HOOK := tests/hooks
 
-.PHONY: help run test bench chaos conformance docs llmenv-ensure.py setup tools clean
+.PHONY: help run test bench chaos agents conformance docs llmenv-ensure.py setup tools clean
 
 help:           ## list the targets
 	@sed -n 's/^\([a-z.-]*\):.*## /\1\t/p' Makefile | expand -t 18
@@ -37,6 +37,10 @@ chaos: tools ## break the helper, kill and fail it at every one system call, and
 	PYTHONPATH=tests $(BIN)/python chaos/chaos.py
 	PYTHONPATH=tests $(BIN)/python chaos/bridge_chaos.py
 	LLMENV_TEST_KILLS=1000 $(BIN)/pytest tests/bridge/test_never_down.py -k many_kills
+
+agents: setup   ## run four real coding agents through kills of their server (10 minutes, npm, 1.3 GB)
+	npm install --silent --no-package-lock --prefix realagents
+	PYTHONPATH=tests $(BIN)/python realagents/realagents.py
 
 docs: setup     ## write the documents' tables anew
 	$(BIN)/python docs/generate.py
@@ -84,4 +88,4 @@ tools: setup
 	    { echo 'no conformance suite: npm could not install it' >&2; [ "$$CI" != true ]; }
 
 clean:          ## remove what the other targets made
-	rm -rf .venv dist llmenv-ensure.py llmenv-bridge.py .demo .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf .venv dist llmenv-ensure.py llmenv-bridge.py .demo .mypy_cache .pytest_cache .ruff_cache .hypothesis realagents/node_modules

@@ -26,7 +26,8 @@ def test_every_link_and_path_in_the_documents_leads_somewhere() -> None:
         text = page.read_text()
         links = re.findall(r"\]\((?!https?:)([^)#]+)", text)
         paths = re.findall(
-            r"`((?:bench|chaos|docs|examples|llmenv_hooks|templates|tests)/[\w./-]+)`", text
+            r"`((?:bench|chaos|docs|examples|llmenv_hooks|realagents|templates|tests)/[\w./-]+)`",
+            text,
         )
         missing = [link for link in links if not (page.parent / link).exists()]
         missing += [path for path in paths if not (ROOT / path).exists()]

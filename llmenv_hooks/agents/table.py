@@ -37,7 +37,7 @@ class Agent:
     program: str
     extra: dict[str, str] = field(default_factory=dict)
     url_key: str = "url"
-    stdio: dict[str, str] = field(default_factory=dict)
+    stdio: dict[str, Any] = field(default_factory=dict)
     one_list: bool = False
     format: Format = JSON
     mac: str = ""
@@ -125,6 +125,16 @@ def _here() -> str:
         raise Problem("the directory that you are in was deleted; go to another first") from None
 
 
+# Codex gives a server a dozen variables of its own choice (codex-rs/rmcp-client/src/utils.rs), and
+# those that are named.  Without these, `connect` would look for config and state in another place
+# than shells do, a memory server for its database, and a tunnel nowhere for its keys.
+PLACES = [
+    "LLMENV_CONFIG",
+    *(f"XDG_{kind}_HOME" for kind in ("CONFIG", "STATE", "DATA", "CACHE")),
+    "XDG_RUNTIME_DIR",
+    "SSH_AUTH_SOCK",
+]
+
 # A variable is documented on the page that the row names; otherwise a comment beside it names the
 # page, or the file of the agent's source.
 AGENTS = {
@@ -147,6 +157,7 @@ AGENTS = {
         ("mcp_servers",),
         "codex",
         format=TOML,
+        stdio={"env_vars": PLACES},
     ),
     "gemini": Agent(
         "Gemini CLI",

@@ -12,23 +12,19 @@ from llmenv_hooks.bridge.answers import STREAM_END, response, stream_event, stre
 from llmenv_hooks.bridge.headers import mismatch, needs_schema, param_mismatch
 from llmenv_hooks.bridge.hub import is_modern
 from llmenv_hooks.bridge.messages import (
-    HEADER_MISMATCH,
     INTERNAL_ERROR,
-    INVALID_PARAMS,
+    STATUS_OF,
+    is_request,
+)
+from llmenv_hooks.bridge.sessions import REVISIONS, UNSAID, Session, Sessions
+from llmenv_hooks.helper.jsonrpc import (
     INVALID_REQUEST,
-    METHOD_NOT_FOUND,
-    MISSING_CAPABILITY,
-    PARSE_ERROR,
-    UNSUPPORTED_VERSION,
-    Message,
     NotAMessage,
     decode,
     encode,
     failure,
-    is_request,
     params_of,
 )
-from llmenv_hooks.bridge.sessions import REVISIONS, UNSAID, Session, Sessions
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -37,22 +33,12 @@ if TYPE_CHECKING:
     from llmenv_hooks.bridge.requests import Head
     from llmenv_hooks.bridge.schemas import Schemas
     from llmenv_hooks.bridge.sessions import Call
+    from llmenv_hooks.helper.jsonrpc import Message
 
 JSON = ("Content-Type", "application/json")
 UNBUFFERED = ("X-Accel-Buffering", "no")
 KEEP_ALIVE_S = 15.0
 KEEP_ALIVE = b"e\r\n: keep-alive\n\n\r\n"
-
-# The status of an error of 2026-07-28; any other has 200.
-STATUS_OF = {
-    PARSE_ERROR: 400,
-    INVALID_REQUEST: 400,
-    INVALID_PARAMS: 400,
-    HEADER_MISMATCH: 400,
-    MISSING_CAPABILITY: 400,
-    UNSUPPORTED_VERSION: 400,
-    METHOD_NOT_FOUND: 404,
-}
 
 
 class Shop:

@@ -44,7 +44,14 @@ SHAPES: dict[str, tuple[tuple[str, ...], dict[str, str]]] = {
     "continue": (("mcpServers",), {"type": "streamable-http", "url": "{url}"}),
 }
 # What an entry with a command has besides that.
-STDIO = {name: {"type": "stdio"} for name in ("claude", "vscode", "continue")}
+STDIO: dict[str, dict[str, Any]] = {
+    **{name: {"type": "stdio"} for name in ("claude", "vscode", "continue")},
+    # https://developers.openai.com/codex/mcp: it hands on hardly any variable by itself.
+    "codex": {
+        "env_vars": "LLMENV_CONFIG XDG_CONFIG_HOME XDG_STATE_HOME XDG_DATA_HOME XDG_CACHE_HOME"
+        " XDG_RUNTIME_DIR SSH_AUTH_SOCK".split()
+    },
+}
 IN_JSON = [name for name in AGENTS if name not in ("codex", "continue")]
 
 JSON_TEXTS = {
