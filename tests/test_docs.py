@@ -41,6 +41,13 @@ def test_the_tables_in_the_documents_are_those_of_the_code() -> None:
     assert all(f"`{name}`" in architecture for name, _ in STATE_FILES)
 
 
+def test_the_floors_have_every_room_of_the_helper() -> None:
+    architecture = (ROOT / "docs" / "architecture.md").read_text()
+    rooms = (ROOT / "llmenv_hooks" / "helper").glob("*.py")
+    named = {room.stem for room in rooms} - {"__init__"}
+    assert {name for name in named if name not in architecture} == set()
+
+
 def test_the_figures_in_the_documents_are_those_of_the_last_benchmark(tmp_path: Path) -> None:
     (tmp_path / "docs").mkdir()
     for page in (*PAGES, "docs/bench.json"):
