@@ -6,6 +6,7 @@ import itertools
 import json
 import os
 import secrets
+import select
 import shutil
 import signal
 import socket
@@ -128,13 +129,22 @@ def alive(pid: int) -> bool:
 
 
 def kill(pid: int, number: int = signal.SIGKILL) -> None:
-    """Signal *pid*, and on SIGKILL wait until it is dead."""
+    """Signal *pid*, and on SIGKILL wait until it is dead, with all of its threads."""
     try:
-        os.kill(pid, number)
+        handle = os.pidfd_open(pid)
     except ProcessLookupError:
         return
-    if number == signal.SIGKILL:
-        wait_until(lambda: not alive(pid))
+    try:
+        signal.pidfd_send_signal(handle, number)
+        if number == signal.SIGKILL:
+            # Its state in /proc is that of its first thread, which may be dead long before.
+            ended, _, _ = select.select([handle], [], [], DEADLINE_S)
+            assert ended, f"pid {pid} does not die"
+            wait_until(lambda: not alive(pid))
+    except ProcessLookupError:
+        return
+    finally:
+        os.close(handle)
 
 
 def stopped(pid: int) -> bool:
