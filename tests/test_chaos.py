@@ -70,7 +70,7 @@ def test_two_servers_at_once_are_a_violation() -> None:
 
 
 UNLOCKED = ("else (life, *held)", "else held")
-UNNAMED = ("os.pwrite(life, _identity(os.getpid(), service).encode(), 0)", "pass")
+UNNAMED = ("os.pwrite(life, identity_of(os.getpid(), service).encode(), 0)", "pass")
 ENDLESS = ("time.sleep(0.02)", "time.sleep(3600)")
 
 

@@ -52,7 +52,8 @@ def show_config() -> None:
     for service in config.services:
         print(f"\n[services.{service.name}]")
         for key in keys_of(service):
-            print(f"{key} = {toml_value(getattr(service, key))}")
+            value = getattr(service, key)
+            print(f"{key} = {toml_value(value or False if key == 'bridge' else value)}")
 
 
 def keys_of(service: Service) -> tuple[str, ...]:

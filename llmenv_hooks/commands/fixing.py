@@ -17,8 +17,11 @@ if TYPE_CHECKING:
 
     from llmenv_hooks.commands.findings import Finding
 
-# Advice that is a command of ours and nothing else, and that changes something.
-_COMMAND = re.compile(r"llmenv (?:install|start|stop|restart|client|prune)\b[\w -]*")
+# Advice that is a command of ours and nothing else, that changes something, and needs no word of
+# the user's.
+_COMMAND = re.compile(
+    r"(?!.*\b[A-Z]{2})llmenv (?:install|start|stop|restart|client|prune)\b[\w -]*"
+)
 
 
 def fix(findings: Iterable[Finding]) -> bool:

@@ -107,7 +107,7 @@ BREAKAGES = {
                    "starts a daemon", "the shell has ended"),
     "no prompt": ("bash", "__llmenv_install\n    \\builtin unset",
                   "builtin read\n    \\builtin unset", "starts a daemon", "no prompt within 3 s"),
-    "syntax": ("bash", "{% endif %}\nfi\n", "{% endif %}\n", "bash -n", "syntax error"),
+    "syntax": ("bash", "__llmenv_replace\nfi\n", "__llmenv_replace\n", "bash -n", "syntax error"),
     "layout": ("fish", "        or return 0\n    ", "      or return 0\n    ",
                "fish_indent --check", "-      or return 0"),
 }  # fmt: skip
@@ -234,7 +234,8 @@ def test_another_service_is_a_difference(only_bash: World) -> None:
     )
     done = recorded(only_bash, "zsh")
     assert done.returncode == 1
-    assert "/STATE/other.life" in done.stdout
+    assert "+++ .llmenv/hook.zsh" in done.stdout
+    assert "edition-" in done.stdout
 
 
 def test_a_golden_file_that_was_asked_for_must_be_there(only_bash: World) -> None:

@@ -74,7 +74,7 @@ def completed(world: World, line: str) -> list[str]:
     ("line", "words"),
     [
         ("llmenv conf", ["config"]),
-        ("llmenv config ", ["check", "show", "path"]),
+        ("llmenv config ", ["check", "show", "path", "edit", "get"]),
         ("llmenv --show-completion ", ["bash", "zsh", "fish"]),
         *(
             (f"llmenv {command} ", ["bash", "zsh", "fish"])

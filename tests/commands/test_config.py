@@ -19,7 +19,7 @@ from llmenv_hooks.helper.configfiles import load_config
 from llmenv_hooks.helper.configs import Config
 from llmenv_hooks.helper.configtables import Checker
 from llmenv_hooks.helper.errors import UsageError
-from llmenv_hooks.helper.services import Service
+from llmenv_hooks.helper.services import GUARDED, Service
 
 if TYPE_CHECKING:
     from daemons import World
@@ -255,7 +255,8 @@ def test_the_schema_is_one_and_has_every_key_and_default() -> None:
     assert set(keys) == {*Checker.SERVICE_KEYS, *Checker.ELSEWHERE_KEYS}
     assert all(key["description"] for key in keys.values())
     default = Service()
-    for name in set(keys) - {"command", "autostart", "url"}:
+    assert keys["bridge"]["default"] == GUARDED
+    for name in set(keys) - {"command", "autostart", "url", "bridge"}:
         assert keys[name]["default"] == getattr(default, name)
 
 

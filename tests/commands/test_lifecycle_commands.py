@@ -36,6 +36,8 @@ def test_a_service_is_started_shown_and_stopped(world: World) -> None:
         "url": f"http://{world.bind}/mcp",
         "log": str(world.path("log")),
         "detail": "",
+        "bridge": None,
+        "left_behind": [],
     }
     table = llmenv(world, "status").stdout
     for word in ("service", "uptime", "stub", "running", world.bind):

@@ -89,10 +89,10 @@ CONFIGS: list[tuple[str, str]] = [
         "[services.a-b]\n" + C + "[services.a_b]\n" + C + 'bind = "127.0.0.1:1"\n',
         ":3: services.a_b: shares its variable",
     ),
-    ("x = \n", "line 1"),
-    ("a = 1\na = 2\n", "line 2"),
+    ("x = \n", "config.toml:1: "),
+    ("a = 1\na = 2\n", "config.toml:2: "),
     ("x = " + "[" * 5000 + "\n", "config.toml: "),
-    ("\x00", "config.toml: "),
+    ("\x00", "config.toml:1: "),
     ("\udcff = 1\n", "config.toml: "),
 ]
 

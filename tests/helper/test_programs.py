@@ -34,7 +34,7 @@ def test_a_missing_icm_and_a_missing_proxy_are_named(world: World, tmp_path: Pat
     python.symlink_to(os.path.realpath(sys.executable))
     world.env["PATH"] = str(tools)
     argv = [str(python), *world.bare("--bind", world.bind)[1:]]
-    refused_at_once(world, world.run(argv), 1, "icm", "not an executable file, nor one on PATH")
+    refused_at_once(world, world.run(argv), 1, "icm", "is not on PATH; run `llmenv init`")
     icm = tools / "icm"
     icm.write_text("#!/bin/sh\n")
     icm.chmod(0o755)

@@ -93,6 +93,6 @@ def test_a_normal_stop_of_mcp_proxy_leaves_no_traceback(world: World) -> None:
 
 
 MCP = """
-from mcp.server.fastmcp import FastMCP
-FastMCP("stub").run()
+from mcp.server.mcpserver import MCPServer
+MCPServer("stub").run()
 """

@@ -41,7 +41,10 @@ def test_without_autostart_the_prompt_leaves_it_alone(world: World, name: str) -
     assert "asked" not in world.run(world.bare()).stdout
     assert llmenv(world, "status").returncode == 0
     assert "asked" not in llmenv(world, "start").stdout
-    assert llmenv(world, "restart").stdout.splitlines()[0] == "asked was not running"
+    assert (
+        llmenv(world, "restart").stdout.splitlines()[0]
+        == "asked was not running; autostart = false"
+    )
     assert not (asked / "starts").exists()
     assert llmenv(world, "start", "asked").returncode == 0
     assert listening(asked)

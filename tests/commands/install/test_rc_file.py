@@ -313,5 +313,6 @@ def test_uninstall_without_a_shell_takes_all_out(world: World) -> None:
         done(world, "install", name)
     Path(f"{static(world)}@another.host").touch()
     said = done(world, "uninstall").splitlines()
-    assert said == [f"removed {rc_file(world, name)}" for name in SHELLS]
+    assert said[: len(SHELLS)] == [f"removed {rc_file(world, name)}" for name in SHELLS]
+    assert said[len(SHELLS)].startswith(f"left: {world.config}")
     assert not list(static(world).parent.iterdir())
