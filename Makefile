@@ -33,6 +33,7 @@ conformance: tools ## ask the official suite, directly, behind the bridge and be
 
 chaos: tools ## break the helper, kill and fail it at every one system call, and more (25 minutes)
 	PYTHONPATH=tests $(BIN)/python chaos/mutants.py
+	PYTHONPATH=tests $(BIN)/python chaos/bridge_mutants.py
 	PYTHONPATH=tests $(BIN)/python chaos/chaos.py
 	PYTHONPATH=tests $(BIN)/python chaos/bridge_chaos.py
 	LLMENV_TEST_KILLS=1000 $(BIN)/pytest tests/bridge/test_never_down.py -k many_kills

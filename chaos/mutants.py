@@ -1,8 +1,9 @@
 """The protocol, broken in one place at a time; each time some tests must fail.
 
-A mutant is the helper with one text replaced by another.  The tests that are named with it are run
-on it (tests/packed.py takes the helper from LLMENV_TEST_HELPER), after they have passed on a copy
-of the helper as it is.  `make chaos` runs them all.
+A mutant is the helper, or the bridge, with one text replaced by another.  The tests that are named
+with it are run on it (tests/packed.py takes the helper from LLMENV_TEST_HELPER, and the bridge from
+beside it), after they have passed on a copy of both as they are.  The bridge's mutants are in
+bridge_mutants.py.  `make chaos` runs them all.
 """
 
 from __future__ import annotations
@@ -15,26 +16,30 @@ import tempfile
 from pathlib import Path
 from typing import NamedTuple
 
-from packed import ENSURE
+from packed import BRIDGE, ENSURE
 
 ROOT = Path(__file__).parent.parent
 
 
 class Mutant(NamedTuple):
-    """What is wrong with it, the text that is replaced by another, and the tests that must fail."""
+    """What is wrong with it, the text that is replaced by another, and the tests that must fail.
+
+    *program* is the file that has the text.
+    """
 
     wrong: str
     old: str
     new: str
     tests: tuple[str, ...]
+    program: Path = ENSURE
 
     def source(self) -> str:
         """Return the text of the mutant.
 
         Raises:
-            ValueError: the helper does not have the text exactly once.
+            ValueError: the program does not have the text exactly once.
         """
-        source = ENSURE.read_text()
+        source = self.program.read_text()
         if source.count(self.old) != 1:
             raise ValueError(f"{self.wrong}: found {source.count(self.old)} times: {self.old}")
         return source.replace(self.old, self.new)
@@ -170,20 +175,23 @@ MUTANTS = (
 )
 
 
-def failed(tests: tuple[str, ...], source: str, directory: Path) -> set[str]:
-    """Run *tests* on a helper with that *source*, made in *directory*; return which of them fail.
+def failed(tests: tuple[str, ...], mutant: Mutant | None, directory: Path) -> set[str]:
+    """Run *tests* on the helper and the bridge, of which one is the *mutant*, as copies in
+    *directory*, which is made; return which of them fail.
 
     Raises:
         RuntimeError: the tests could not be run, or one of them was skipped.
     """
     directory.mkdir()
-    helper = directory / ENSURE.name
-    helper.write_text(source)
+    for program in (ENSURE, BRIDGE):
+        changed = mutant is not None and mutant.program == program
+        text = mutant.source() if mutant and changed else program.read_text()
+        (directory / program.name).write_text(text)
     argv = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--tb=no", "-rA"]
     done = subprocess.run(
         [*argv, *tests],
         cwd=ROOT,
-        env={**os.environ, "LLMENV_TEST_HELPER": str(helper)},
+        env={**os.environ, "LLMENV_TEST_HELPER": str(directory / ENSURE.name)},
         capture_output=True,
         text=True,
     )
@@ -196,23 +204,23 @@ def failed(tests: tuple[str, ...], source: str, directory: Path) -> set[str]:
 
 def survived(mutant: Mutant, directory: Path) -> list[str]:
     """Return the tests of *mutant* that did not fail on it."""
-    red = failed(mutant.tests, mutant.source(), directory)
+    red = failed(mutant.tests, mutant, directory)
     return [test for test in mutant.tests if test not in red]
 
 
-def main() -> int:
-    """Run each test on the helper as it is, and on its mutant; 1 if it is red or green amiss."""
+def main(mutants: tuple[Mutant, ...] = MUTANTS) -> int:
+    """Run each test on copies, and on its mutant of *mutants*; 1 if it is red or green amiss."""
     with tempfile.TemporaryDirectory(prefix="llmenv-mutants-") as place:
-        tests = tuple(dict.fromkeys(test for mutant in MUTANTS for test in mutant.tests))
-        if red := failed(tests, ENSURE.read_text(), Path(place, "as-it-is")):
+        tests = tuple(dict.fromkeys(test for mutant in mutants for test in mutant.tests))
+        if red := failed(tests, None, Path(place, "as-it-is")):
             print(f"red without a mutant: {' '.join(sorted(red))}")
             return 1
         bad = 0
-        for number, mutant in enumerate(MUTANTS):
+        for number, mutant in enumerate(mutants):
             green = survived(mutant, Path(place, str(number)))
             bad += bool(green)
             print(f"{'SURVIVED' if green else 'red'}: {mutant.wrong}", *green, flush=True)
-    print(f"mutants: {len(MUTANTS)}, {bad} survived")
+    print(f"mutants: {len(mutants)}, {bad} survived")
     return 1 if bad else 0
 
 

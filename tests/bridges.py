@@ -16,11 +16,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from daemons import DEADLINE_S, alive, free_port, kill, processes_with, wait_until
+from packed import BRIDGE
+
+from llmenv_hooks.helper.bridges import BOOT
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
 SERVER = Path(__file__).parent / "bridge" / "server.py"
+# The package's, or the one file that chaos/mutants.py has broken.
+PROGRAM = ["-m", "llmenv_hooks.bridge"]
+if "LLMENV_TEST_HELPER" in os.environ:
+    PROGRAM = ["-c", BOOT, str(BRIDGE)]
 LATEST = "2025-11-25"
 MODERN = "2026-07-28"
 KEY = "io.modelcontextprotocol/"
@@ -63,7 +70,7 @@ class Bridge:
         self.command = list(command) or [sys.executable, "-I", "-S", str(SERVER), *self.modes]
         self.options = list(options)
         self.host = "127.0.0.1"
-        self.program = ["-c", code] if code else ["-m", "llmenv_hooks.bridge"]
+        self.program = ["-c", code] if code else PROGRAM
         self.process: subprocess.Popen[bytes] | None = None
 
     def path(self, suffix: str) -> Path:

@@ -10,12 +10,10 @@ from typing import TYPE_CHECKING
 
 from bridges import SERVER, Message, Web, Wire
 from daemons import PYTHON, World, alive, kill, processes_with, wait_until
-from packed import ENSURE, ensure
+from packed import BRIDGE, ENSURE, ensure
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-HELPERS = ("llmenv-ensure.py", "llmenv-bridge.py")
 
 
 class GuardedWorld(World):
@@ -50,12 +48,11 @@ class GuardedWorld(World):
         """From now on run a helper whose bridge has *new* in the place of *old*."""
         directory = self.root / "broken"
         directory.mkdir(exist_ok=True)
-        for name in HELPERS:
-            shutil.copy(ENSURE.with_name(name), directory / name)
-        text = (directory / HELPERS[1]).read_text()
+        text = BRIDGE.read_text()
         assert text.count(old) == 1, old
-        (directory / HELPERS[1]).write_text(text.replace(old, new))
-        self.helper = directory / HELPERS[0]
+        (directory / BRIDGE.name).write_text(text.replace(old, new))
+        self.helper = directory / ENSURE.name
+        shutil.copy(ENSURE, self.helper)
 
     def bring_up(self) -> int:
         """Run one `llmenv-ensure`; return the pid of the bridge."""

@@ -1,7 +1,7 @@
 """The helper as it ships, one file: the tests import, run and break it through this module alone.
 
-`ensure` is the module and ENSURE its path.  The variable LLMENV_TEST_HELPER names another file,
-such as one that chaos/mutants.py has broken.
+`ensure` is the module and ENSURE its path; BRIDGE is the bridge beside it.  The variable
+LLMENV_TEST_HELPER names another file, such as one that chaos/mutants.py has broken.
 """
 
 from __future__ import annotations
@@ -35,6 +35,7 @@ def _packed() -> Path:
 
 
 __all__ = [
+    "BRIDGE",
     "CRASH",
     "ENSURE",
     "LOAD",
@@ -47,6 +48,7 @@ __all__ = [
 ]
 
 ENSURE = Path(os.environ.get("LLMENV_TEST_HELPER") or _packed())
+BRIDGE = ENSURE.with_name(ENSURE.name.replace("ensure", "bridge"))
 
 if not TYPE_CHECKING:
     sys.path.insert(0, str(ENSURE.parent))

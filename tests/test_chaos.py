@@ -36,7 +36,7 @@ def test_no_system_call_is_a_bad_moment(
     assert sum(wrong is not None for wrong in found.values()) >= 0.8 * len(experiments) > 20
 
 
-BRIDGE_STRIDE = {START: 61, RESTART: 43, END: 67}
+BRIDGE_STRIDE = {START: 61, RESTART: 31, END: 37}
 
 
 @pytest.mark.parametrize("phase", BRIDGE_STRIDE)
@@ -48,9 +48,10 @@ def test_no_system_call_of_the_bridge_is_a_bad_moment(phase: str) -> None:
     finally:
         bench.close()
     experiments = hurts(phase, calls)[:: BRIDGE_STRIDE[phase]]
+    assert len(experiments) > 4
     found = {str(one): wrong for one, wrong in carried_out(experiments, BridgeBench)}
     assert {one: wrong for one, wrong in found.items() if wrong} == {}
-    assert sum(wrong is not None for wrong in found.values()) >= 0.5 * len(experiments) > 3
+    assert sum(wrong is not None for wrong in found.values()) >= 0.5 * len(experiments)
 
 
 def test_two_servers_at_once_are_a_violation() -> None:
@@ -62,7 +63,7 @@ def test_two_servers_at_once_are_a_violation() -> None:
         end = "end_strays(service, attempt.files)"
         helper = bench.world.helper
         helper.write_text(helper.read_text().replace(f"    {end}\n", "", 1))
-        hurt = Hurt(END, Experiment(Call("epoll_wait", 1), signal=BRIDGE_DIES))
+        hurt = Hurt(END, Experiment(Call("epoll_wait", 2), signal=BRIDGE_DIES))
         assert "two servers met" in (bench.violations(hurt) or [])
     finally:
         bench.close()

@@ -1,12 +1,12 @@
-"""Each mutant of chaos/mutants.py can be made, and one that lives is noticed."""
+"""Each mutant of the helper and of the bridge can be made, and one that lives is noticed."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 import pytest
+from bridge_mutants import BRIDGE_MUTANTS
 from mutants import MUTANTS, ROOT, Mutant, failed, survived
-from packed import ENSURE
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -14,17 +14,20 @@ if TYPE_CHECKING:
 QUICK = "tests/helper/test_identity.py::test_a_start_time_off_by_one_is_another_process"
 
 
-@pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: mutant.wrong)
+ALL = MUTANTS + BRIDGE_MUTANTS
+
+
+@pytest.mark.parametrize("mutant", ALL, ids=lambda mutant: mutant.wrong)
 def test_its_text_is_found_once_and_its_tests_exist(mutant: Mutant) -> None:
-    compile(mutant.source(), ENSURE.name, "exec")
+    compile(mutant.source(), mutant.program.name, "exec")
     for test in mutant.tests:
         file, _, name = test.partition("::")
         assert f"def {name.partition('[')[0]}(" in (ROOT / file).read_text()
 
 
 def test_there_are_enough_of_them() -> None:
-    assert len(MUTANTS) >= 10
-    assert len({mutant.old + mutant.new for mutant in MUTANTS}) == len(MUTANTS)
+    assert min(len(MUTANTS), len(BRIDGE_MUTANTS)) >= 10
+    assert len({mutant.old + mutant.new for mutant in ALL}) == len(ALL)
 
 
 def test_a_text_that_is_not_there_is_an_error() -> None:
@@ -41,4 +44,4 @@ def test_one_that_is_found_out_and_one_that_lives(tmp_path: Path) -> None:
 
 def test_a_test_that_cannot_be_run_is_not_taken_for_a_failure(tmp_path: Path) -> None:
     with pytest.raises(RuntimeError, match="pytest ended with"):
-        failed((f"{QUICK}_and_more",), ENSURE.read_text(), tmp_path / "none")
+        failed((f"{QUICK}_and_more",), None, tmp_path / "none")

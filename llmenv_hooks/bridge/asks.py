@@ -13,19 +13,13 @@ import itertools
 import os
 from typing import TYPE_CHECKING
 
-from llmenv_hooks.bridge.messages import (
-    INTERNAL_ERROR,
-    METHOD_NOT_FOUND,
-    Message,
-    failure,
-    meta_of,
-    notification,
-    params_of,
-)
+from llmenv_hooks.bridge.messages import INTERNAL_ERROR, meta_of, notification
+from llmenv_hooks.helper.jsonrpc import METHOD_NOT_FOUND, failure, params_of
 
 if TYPE_CHECKING:
     from llmenv_hooks.bridge.servers import Server
     from llmenv_hooks.bridge.sessions import Call, Session
+    from llmenv_hooks.helper.jsonrpc import Message
 
 UNDECIDED_S = 5.0  # how long it may be open whose call it is
 ASKABLE = {

@@ -12,20 +12,16 @@ import asyncio
 from functools import partial
 from typing import TYPE_CHECKING
 
-from llmenv_hooks.bridge.messages import (
-    INVALID_REQUEST,
-    METHOD_NOT_FOUND,
-    Message,
-    failure,
-    request,
-)
-from llmenv_hooks.bridge.servers import ENVELOPE, SERVER_CODES, Server, ServerOwner
+from llmenv_hooks.bridge.messages import SERVER_CODES, request
+from llmenv_hooks.bridge.servers import ENVELOPE, Server, ServerOwner
 from llmenv_hooks.bridge.sessions import Call, Session
+from llmenv_hooks.helper.jsonrpc import INVALID_REQUEST, METHOD_NOT_FOUND, failure
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from llmenv_hooks.bridge.logs import Log
+    from llmenv_hooks.helper.jsonrpc import Message
 
 PROBE_S = 5.0  # a server of the old era may say nothing at all to what it does not know
 

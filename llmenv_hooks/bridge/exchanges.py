@@ -14,21 +14,22 @@ from llmenv_hooks.bridge.hub import is_modern
 from llmenv_hooks.bridge.messages import (
     HEADER_MISMATCH,
     INTERNAL_ERROR,
+    MISSING_CAPABILITY,
+    UNSUPPORTED_VERSION,
+    is_request,
+)
+from llmenv_hooks.bridge.sessions import REVISIONS, UNSAID, Session, Sessions
+from llmenv_hooks.helper.jsonrpc import (
     INVALID_PARAMS,
     INVALID_REQUEST,
     METHOD_NOT_FOUND,
-    MISSING_CAPABILITY,
     PARSE_ERROR,
-    UNSUPPORTED_VERSION,
-    Message,
     NotAMessage,
     decode,
     encode,
     failure,
-    is_request,
     params_of,
 )
-from llmenv_hooks.bridge.sessions import REVISIONS, UNSAID, Session, Sessions
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
     from llmenv_hooks.bridge.requests import Head
     from llmenv_hooks.bridge.schemas import Schemas
     from llmenv_hooks.bridge.sessions import Call
+    from llmenv_hooks.helper.jsonrpc import Message
 
 JSON = ("Content-Type", "application/json")
 UNBUFFERED = ("X-Accel-Buffering", "no")

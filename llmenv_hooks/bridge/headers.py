@@ -11,19 +11,13 @@ import binascii
 import re
 from typing import TYPE_CHECKING, Any
 
-from llmenv_hooks.bridge.messages import (
-    HEADER_MISMATCH,
-    INVALID_PARAMS,
-    Message,
-    failure,
-    meta_of,
-    params_of,
-)
+from llmenv_hooks.bridge.messages import HEADER_MISMATCH, meta_of
 from llmenv_hooks.bridge.requests import TCHARS
-from llmenv_hooks.bridge.sessions import VERSION_KEY
+from llmenv_hooks.helper.jsonrpc import INVALID_PARAMS, VERSION_KEY, failure, params_of
 
 if TYPE_CHECKING:
     from llmenv_hooks.bridge.requests import Head
+    from llmenv_hooks.helper.jsonrpc import Message
 
 NAMED = {"tools/call": "name", "prompts/get": "name", "resources/read": "uri"}
 ENVELOPE_KEYS = (VERSION_KEY, "io.modelcontextprotocol/clientCapabilities")

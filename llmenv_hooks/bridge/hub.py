@@ -16,28 +16,16 @@ from typing import TYPE_CHECKING
 
 from llmenv_hooks.bridge.asks import Asks
 from llmenv_hooks.bridge.eras import Eras
-from llmenv_hooks.bridge.messages import (
-    Message,
-    is_request,
-    meta_of,
-    params_of,
-    request,
-    result,
-)
-from llmenv_hooks.bridge.sessions import (
-    LEVELS,
-    SUBSCRIPTION_KEY,
-    VERSION_KEY,
-    Call,
-    Outlet,
-    Session,
-)
+from llmenv_hooks.bridge.messages import is_request, meta_of, request, result
+from llmenv_hooks.bridge.sessions import LEVELS, SUBSCRIPTION_KEY, Call, Outlet, Session
+from llmenv_hooks.helper.jsonrpc import VERSION_KEY, params_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
     from llmenv_hooks.bridge.logs import Log
     from llmenv_hooks.bridge.servers import Server
+    from llmenv_hooks.helper.jsonrpc import Message
 
 
 def is_modern(message: Message) -> bool:

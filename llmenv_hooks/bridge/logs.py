@@ -17,7 +17,6 @@ class Log:
     def __init__(self, path: str | None) -> None:
         """Go on with the log at *path*; None: write to descriptor 2, whatever that is."""
         self._path = path
-        self._size = 0
         if path is not None:
             self._open()
 
@@ -30,14 +29,14 @@ class Log:
         """Append *data*; a file that would grow beyond its size becomes the older generation."""
         view = memoryview(data)
         while view:
-            if self._path is not None and self._size >= MOST_BYTES:
+            # Asked each time: the helper writes a line there, too, and cuts what is too long.
+            if self._path is not None and os.fstat(2).st_size >= MOST_BYTES:
                 self._rotate()
-            most = MOST_BYTES - self._size if self._path is not None else len(view)
+            most = MOST_BYTES - os.fstat(2).st_size if self._path is not None else len(view)
             try:
-                written = os.write(2, view[:most])
+                written = os.write(2, view[: max(most, 1)])
             except OSError:  # a full disk must not end the bridge
                 return
-            self._size += written
             view = view[written:]
 
     def _rotate(self) -> None:
@@ -47,7 +46,6 @@ class Log:
             self._open()
         except OSError:  # a full or a read-only disk, a directory that is gone: begin anew in place
             os.ftruncate(2, 0)
-            self._size = 0
 
     def _open(self) -> None:
         """Let descriptors 1 and 2 lead to the log."""
@@ -57,4 +55,3 @@ class Log:
         os.dup2(fd, 1)
         os.dup2(fd, 2)
         os.close(fd)
-        self._size = os.fstat(2).st_size

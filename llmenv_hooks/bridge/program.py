@@ -32,7 +32,7 @@ from llmenv_hooks.helper.services import parse_bind
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from llmenv_hooks.bridge.messages import Message
+    from llmenv_hooks.helper.jsonrpc import Message
 
 LAST_CALLS_S = 2.0  # for calls under way, once the bridge is to end
 

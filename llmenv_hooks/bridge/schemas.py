@@ -5,14 +5,16 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
-from llmenv_hooks.bridge.messages import Message, NotAMessage, params_of, request
+from llmenv_hooks.bridge.messages import request
 from llmenv_hooks.bridge.sessions import Call, Session
+from llmenv_hooks.helper.jsonrpc import NotAMessage, params_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from llmenv_hooks.bridge.eras import Eras
     from llmenv_hooks.bridge.headers import Schema
+    from llmenv_hooks.helper.jsonrpc import Message
 
 KEPT_S = 60.0
 MOST_PAGES = 100

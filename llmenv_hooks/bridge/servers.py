@@ -11,31 +11,28 @@ from collections import deque
 from typing import TYPE_CHECKING, Protocol
 
 from llmenv_hooks.bridge.child import Child
-from llmenv_hooks.bridge.messages import (
-    SERVER_BUSY,
+from llmenv_hooks.bridge.messages import SERVER_BUSY, notification, request, result
+from llmenv_hooks.bridge.pipes import Outgoing
+from llmenv_hooks.bridge.sessions import NUMBERS, REVISIONS, Call
+from llmenv_hooks.helper.jsonrpc import (
     SERVER_DIED,
     SERVER_DOWN,
-    Message,
+    VERSION_KEY,
     NotAMessage,
     decode,
     encode,
     failure,
-    notification,
-    request,
-    result,
 )
-from llmenv_hooks.bridge.pipes import Outgoing
-from llmenv_hooks.bridge.sessions import NUMBERS, REVISIONS, VERSION_KEY, Call
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from llmenv_hooks.bridge.logs import Log
+    from llmenv_hooks.helper.jsonrpc import Message
 
 MODERN = "2026-07-28"
 MOST_UNSENT_BYTES = 64 << 20  # for all agents together
 MOST_CALLS = 1000  # under way of one agent
-SERVER_CODES = (SERVER_DIED, SERVER_DOWN, SERVER_BUSY)
 
 # What the bridge says it can be asked; whether an agent can is seen when the server asks.
 ABILITIES: Message = {"sampling": {}, "elicitation": {"form": {}, "url": {}}, "roots": {}}

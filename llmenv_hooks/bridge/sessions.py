@@ -12,18 +12,19 @@ import os
 import re
 from typing import TYPE_CHECKING, Protocol
 
-from llmenv_hooks.bridge.messages import Message, encode, params_of
 from llmenv_hooks.bridge.pipes import Outgoing
+from llmenv_hooks.helper.jsonrpc import encode, params_of
 
 if TYPE_CHECKING:
     import asyncio
     from collections.abc import Callable
 
+    from llmenv_hooks.helper.jsonrpc import Message
+
 
 # The revisions that begin with `initialize`, oldest first.
 REVISIONS = ("2024-11-05", "2025-03-26", "2025-06-18", "2025-11-25")
 UNSAID = "2025-03-26"  # what a request without MCP-Protocol-Version speaks (2025-11-25, transports)
-VERSION_KEY = "io.modelcontextprotocol/protocolVersion"
 
 # Letter in the session id -> what the server asks for.
 CAPABILITIES = {"s": "sampling", "e": "elicitation", "u": "elicitation by URL", "r": "roots"}

@@ -14,17 +14,10 @@ from typing import TYPE_CHECKING
 
 from llmenv_hooks.bridge.http1 import MOST_BODY_BYTES
 from llmenv_hooks.bridge.hub import is_modern
-from llmenv_hooks.bridge.messages import (
-    INVALID_REQUEST,
-    Message,
-    NotAMessage,
-    decode,
-    encode,
-    failure,
-    result,
-)
+from llmenv_hooks.bridge.messages import result
 from llmenv_hooks.bridge.peers import unix_peer_uid
 from llmenv_hooks.bridge.sessions import MOST_UNREAD_BYTES, Session
+from llmenv_hooks.helper.jsonrpc import INVALID_REQUEST, NotAMessage, decode, encode, failure
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -33,6 +26,7 @@ if TYPE_CHECKING:
     from llmenv_hooks.bridge.hub import Hub
     from llmenv_hooks.bridge.refusals import Tally
     from llmenv_hooks.bridge.sessions import Call
+    from llmenv_hooks.helper.jsonrpc import Message
 
 TOO_LONG = f"a message of more than {MOST_BODY_BYTES} bytes"
 STATUS_METHOD = "llmenv/status"

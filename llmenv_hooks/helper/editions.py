@@ -44,7 +44,7 @@ def edition(config: str, content: bytes | None, helper: str) -> str:
 
     *content* is what the config holds, or None when there is none.
     """
-    made = zlib.crc32(content or b"", zlib.crc32(f"{helper}\0{content is None}".encode()))
+    made = zlib.crc32(content or b"", zlib.crc32(os.fsencode(f"{helper}\0{content is None}")))
     return f"{_of_config(config)}{made:08x}"
 
 
@@ -78,9 +78,8 @@ def keep_edition(state: str, config: str, shell: OpenShell, looked_at: int) -> N
         failed = _render_newer(shell, state, config)
         if failed:
             _note_why_not(failed, state, config)
-            make_edition(
-                os.path.join(state, shell.edition), looked_at
-            )  # this shell goes on with it
+            # The shell that asks goes on with the one it has.
+            make_edition(os.path.join(state, shell.edition), looked_at)
             return
         path = os.path.join(state, _edition_in(shell.path) or right)
     remove_file(os.path.join(state, HOOK_FAIL))

@@ -60,7 +60,7 @@ def _check_form(message: Message) -> None:
     number = message.get("id")
     # The answer to what could not be read carries no id, or a null.
     unread = number is None and ("error" in message or "id" not in message)
-    if not _is_id(number) and not unread:
+    if not is_id(number) and not unread:
         raise NotAMessage(INVALID_REQUEST, "an id is a string or an integer")
     if "method" in message:
         if not isinstance(message["method"], str):
@@ -69,17 +69,32 @@ def _check_form(message: Message) -> None:
             raise NotAMessage(INVALID_PARAMS, "params is not an object")
     elif ("result" in message) == ("error" in message):
         raise NotAMessage(INVALID_REQUEST, "neither a request nor a response")
+    elif "error" in message and not _is_error(message["error"]):
+        raise NotAMessage(INVALID_REQUEST, "an error is an object with a code")
 
 
-def _is_id(value: object) -> bool:
+def _is_error(value: object) -> bool:
+    return isinstance(value, dict) and isinstance(value.get("code"), int)
+
+
+def is_id(value: object) -> bool:
+    """True when *value* can name a request, or a progress."""
     return isinstance(value, (str, int)) and not isinstance(value, bool)
 
 
 def encode(message: Message) -> bytes:
-    """Return *message* as JSON, in ASCII, on one line without its end."""
+    """Return *message* as JSON, in ASCII, on one line without its end.
+
+    Raises:
+        NotAMessage: a number in it is none that JSON has, or it is nested too deep.
+    """
     import json
 
-    return json.dumps(message, separators=(",", ":")).encode("ascii")
+    try:
+        text = json.dumps(message, allow_nan=False, separators=(",", ":"), check_circular=False)
+    except (ValueError, RecursionError) as error:
+        raise NotAMessage(PARSE_ERROR, f"not JSON: {error}"[:200]) from None
+    return text.encode("ascii")
 
 
 def _no_constant(name: str) -> NoReturn:

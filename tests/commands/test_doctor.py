@@ -63,7 +63,8 @@ def test_all_is_well(world: World) -> None:
     assert list(found) == [
         *("package", "state directory", "hook", "interpreter", "config", "server_host"),
         "this shell",
-        *("command", "address", "state", "pidfile", "identity", "lock", "round trip", "agents"),
+        *("command", "address", "state", "pidfile", "identity", "lock", "round trip"),
+        "agents",
     ]
     pid = world.check()
     assert found["interpreter"]["found"] == f"bash: {sys.executable}"
