@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pexpect
@@ -18,6 +19,16 @@ COMMAND = [sys.executable, "-m", "llmenv_hooks"]
 def llmenv(world: World, *words: str) -> subprocess.CompletedProcess[str]:
     """Run `llmenv` with *words* in *world* to its end."""
     return world.run([*COMMAND, *words])
+
+
+def install(world: World) -> None:
+    """Put this checkout's `llmenv` on PATH, by a link that stays, wherever the checkout lies."""
+    program = world.root / "installed" / "llmenv"
+    program.parent.mkdir()
+    program.symlink_to(Path(sys.executable).with_name("llmenv"))
+    (world.root / "tmp").mkdir()
+    # What lies below the temporary directory does not stay.
+    world.env |= {"PATH": f"{program.parent}:{world.env['PATH']}", "TMPDIR": f"{world.root}/tmp"}
 
 
 def complained(done: subprocess.CompletedProcess[str], status: int, *words: str) -> str:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from agents.support import CONFIG, SHAPES, by_connect, expected, parsed
-from commands.support import llmenv, refused
+from commands.support import install, llmenv, refused
 
 from llmenv_hooks.agents.table import AGENTS
 
@@ -38,6 +38,7 @@ def test_the_snippet_alone_is_on_stdout(world: World, name: str) -> None:
     (line,) = err.splitlines()
     assert line.startswith(f"llmenv: goes into {world.root}/")
     assert line.endswith(f"; llmenv client {name} --write --http merges it")
+    install(world)
     status, out, err = run(world, name)
     servers = parsed(name, out.encode())[SHAPES[name][0][0]]
     entry = servers["tunnel"]

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from commands.support import ended, on_a_terminal, refused
+from commands.support import ended, install, on_a_terminal, refused
 from daemons import DEADLINE_S, PYTHON, World, nobody
 
 if TYPE_CHECKING:
@@ -33,6 +33,7 @@ def world(tmp_path: Path) -> Iterator[World]:
     """A world in which nothing is but an empty home, and where bash is the shell."""
     with World(tmp_path / "world") as made:
         made.env = {"HOME": str(made.home), "PATH": "/usr/bin:/bin", "SHELL": "/bin/bash"}
+        install(made)
         try:
             yield made
         finally:

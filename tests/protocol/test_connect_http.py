@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import os
 import sys
@@ -50,8 +49,8 @@ def add_team(world: World, site: Site, **headers: str) -> None:
 @pytest.fixture
 def proxied(world: World) -> World:
     """The example server behind the real mcp-proxy, both of this Python's environment."""
-    if not importlib.util.find_spec("mcp_proxy"):
-        missing("mcp-proxy is not installed")
+    if not Path(sys.executable).with_name("mcp-proxy").exists():
+        missing("mcp-proxy is not installed beside this Python: `make setup` does it")
     database = world.root / "memory.db"
     command = [sys.executable, str(ROOT / "examples" / "memory_server.py"), f"{world.root}/"]
     world.config.write_text(
