@@ -204,11 +204,11 @@ def commands(places: dict[int, Place], rounds: int = 40) -> list[Row]:
         "llmenv hook zsh": ["llmenv", "hook", "zsh"],
         "llmenv-ensure": ["llmenv-ensure"],
         "the hook's background run": hooked,
-        "python -I -S ensure.py": alone,
+        "python -I -S llmenv-ensure.py": alone,
     }
     actions = {name: partial(run_ms, argv, one.environment()) for name, argv in argvs.items()}
     for place in more:
-        name = f"ensure.py, {place.services} services"
+        name = f"llmenv-ensure.py, {place.services} services"
         actions[name] = partial(run_ms, alone, place.environment())
     interleaved(actions, 3)
     return rows("commands", "", interleaved(actions, rounds), base="python -c pass")
