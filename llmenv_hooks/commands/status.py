@@ -11,6 +11,7 @@ import typer
 from llmenv_hooks.commands import tables
 from llmenv_hooks.commands.agentfiles import outdated_files
 from llmenv_hooks.commands.bridge_checks import left_behind, summary
+from llmenv_hooks.commands.keeper_checks import who_keeps
 from llmenv_hooks.commands.known import config_or_what_runs
 from llmenv_hooks.commands.parameters import meant_services, services_argument
 from llmenv_hooks.helper.errors import Problem, printable
@@ -88,6 +89,7 @@ def _row(service: Service, config: Config) -> dict[str, object]:
     except Problem as problem:
         return row | {"state": "unknown", "detail": str(problem)}
     row |= {"state": seen.state, "pid": seen.pid, "uptime": seen.uptime}
+    row |= {"keeper": who_keeps(service, seen.files)}
     row |= {"bridge": seen.bridge, "left_behind": left_behind(seen.files)}
     detail = seen.detail
     if service.is_default and seen.state == "down":
@@ -120,6 +122,7 @@ def _print_table(rows: list[dict[str, object]]) -> None:
 def _lines_below(row: dict[str, Any]) -> list[str]:
     """Return what the table has no column for."""
     lines = [row["detail"]] if row.get("detail") else []
+    lines += [f"kept by {row['keeper']}"] if row.get("keeper") else []
     lines += [f"{left} is left over from an earlier start" for left in row.get("left_behind") or []]
     return lines + ([summary(row["bridge"])] if row.get("bridge") else [])
 

@@ -9,6 +9,7 @@ from llmenv_hooks.helper.arguments import USAGE, Arguments
 from llmenv_hooks.helper.background import hook_pass
 from llmenv_hooks.helper.connector import connect
 from llmenv_hooks.helper.errors import NotYet, Problem, Result
+from llmenv_hooks.helper.foreground import keep
 from llmenv_hooks.helper.output import open_standard_descriptors, say, say_json
 from llmenv_hooks.helper.packing import pack
 from llmenv_hooks.helper.places import state_dir
@@ -54,6 +55,8 @@ def _run_command(arguments: Arguments) -> int:
         return hook_pass(*arguments.hook)
     if "--connect" in arguments.values:
         return connect(arguments.values["--connect"])
+    if "--foreground" in arguments.values:
+        return keep(arguments.values["--foreground"])
     packed = arguments.path("--pack")
     if packed is not None:
         pack(packed)
