@@ -3,7 +3,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 # What the tests drive, besides bash: taken from the system where it can be.
-TOOLS := zsh fish strace shellcheck shfmt direnv zoxide tmux git npm
+TOOLS := zsh fish strace shellcheck shfmt direnv zoxide tmux git npm systemd
 SUITE := node@22 @modelcontextprotocol/conformance@0.2.0-alpha.12 \
     @modelcontextprotocol/sdk@1 @modelcontextprotocol/client@2
 # The tests of the hook, which are also run without /proc, and as in bash 3.2.

@@ -112,7 +112,7 @@ class Busy:
                 asked.discard(answer.get("id"))
                 try:
                     self.done.append(said(answer)["echo"])
-                except (LookupError, ValueError):
+                except (AssertionError, LookupError, ValueError):
                     self.wrong.append(answer)
             count += 1
 

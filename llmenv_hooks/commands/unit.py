@@ -40,7 +40,7 @@ def unit(
         bool, typer.Option("--remove", help="Take it out again; prompts keep the service then.")
     ] = False,
 ) -> None:
-    """Print a unit by which the service manager of your session keeps a service.
+    """Print a unit that has systemd or launchd keep a service.
 
     For where no prompt comes by: the service then runs from login on. docs/units.md tells more.
     """

@@ -28,8 +28,10 @@ if TYPE_CHECKING:
     class Keeping(Protocol):
         """Who stays in front of the daemon, see `foreground`."""
 
-        listening: int | None
         is_to_end: bool
+
+        @property
+        def listening(self) -> int | None: ...
 
         def started(self) -> bool: ...
 

@@ -14,7 +14,7 @@ from llmenv_hooks.helper.configfiles import load_config
 from llmenv_hooks.helper.errors import EnsureOutcome, NotYet, Problem, UsageError, printable
 from llmenv_hooks.helper.failures import attempt_digest, read_failure
 from llmenv_hooks.helper.files import remove_file
-from llmenv_hooks.helper.handed import handed_socket, notify
+from llmenv_hooks.helper.handed import handed_socket, listens_for, notify
 from llmenv_hooks.helper.identity import HERE, Identity, read_record
 from llmenv_hooks.helper.keepers import claim, withdraw
 from llmenv_hooks.helper.locks import StartLock, life_is_held
@@ -54,12 +54,11 @@ class Keeper:
     """One run of `--foreground`.
 
     Attributes:
-        listening: the descriptor of a socket that the manager has handed over, or None.
         is_to_end: True once a signal has said so.
     """
 
     def __init__(self, service: Service, files: Files) -> None:
-        self.listening = handed_socket(service)
+        self._handed = handed_socket(service)
         self.is_to_end = False
         self._service = service
         self._files = files
@@ -86,6 +85,12 @@ class Keeper:
             if self.is_to_end:
                 self._end()
             withdraw(self._files)
+
+    @property
+    def listening(self) -> int | None:
+        """The descriptor of a socket that the manager has handed over, if the service is there."""
+        fd = self._handed
+        return fd if fd is not None and listens_for(self._service, fd) else None
 
     def started(self) -> bool:
         """True when what is recorded to run is what we have started."""

@@ -25,7 +25,7 @@ def handed_socket(service: Service) -> int | None:
     meant = os.environ.pop("LISTEN_PID", "") == str(os.getpid())
     found = None
     for fd in range(FIRST_FD, FIRST_FD + int(count)) if meant and count.isdigit() else ():
-        if found is None and service.bridge == GUARDED and _listens_for(service, fd):
+        if found is None and listens_for(service, fd):
             fcntl.fcntl(fd, fcntl.F_SETFD, fcntl.FD_CLOEXEC)
             found = fd
         else:
@@ -33,8 +33,10 @@ def handed_socket(service: Service) -> int | None:
     return found
 
 
-def _listens_for(service: Service, fd: int) -> bool:
-    """True when *fd* is a socket that listens on the address of *service*."""
+def listens_for(service: Service, fd: int) -> bool:
+    """True when *fd* is a socket that listens on the address of *service*, which can take one."""
+    if service.bridge != GUARDED:
+        return False
     try:
         sock = _socket.socket(fileno=fd)
     except OSError:

@@ -154,11 +154,21 @@ class Launchd(Manager):
 
 
 MANAGERS: dict[str, Manager] = {"systemd": Systemd(), "launchd": Launchd()}
+_NATIVE = "launchd" if sys.platform == "darwin" else "systemd"
+
+
+def unit_paths() -> list[str]:
+    """Return the unit of each service that has one on this system, whatever the config has."""
+    example = MANAGERS[_NATIVE].paths("*")[0]
+    directory, (before, after) = os.path.dirname(example), os.path.basename(example).split("*")
+    names = sorted(os.listdir(directory)) if os.path.isdir(directory) else []
+    ours = [name for name in names if name.startswith(before) and name.endswith(after)]
+    return [os.path.join(directory, name) for name in ours]
 
 
 def manager_of(service: str) -> Manager | None:
     """Return the manager that has a unit for *service* on this system, or None."""
-    manager = MANAGERS["launchd" if sys.platform == "darwin" else "systemd"]
+    manager = MANAGERS[_NATIVE]
     try:
         return manager if manager.has(service) else None
     except Problem:
