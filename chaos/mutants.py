@@ -156,8 +156,8 @@ MUTANTS = (
     ),
     Mutant(
         "those who waited for a start that failed try in turn",
-        "        if modified(attempt.files.fail) not in (None, failed_before):\n",
-        "        if False:\n",
+        "    if modified(attempt.files.fail) not in (None, failed_before):\n",
+        "    if False:\n",
         (
             "tests/protocol/test_failures.py"
             "::test_those_who_wait_for_a_start_that_fails_do_not_try_in_turn",
