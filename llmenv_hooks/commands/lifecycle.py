@@ -57,7 +57,7 @@ def stop_services(
         config.services = forgotten + config.services
         for_each_service(meant_services(config, names), "stopping", _stop)
         return
-    ours = [service for service in forgotten if every or not is_anothers(service, config)]
+    ours = [service for service in forgotten if every or not is_anothers(service.config, config)]
     # A service that is left over may hold the port of one in the config, so it is stopped first.
     for services in (ours, config.run_here):
         for_each_service(services, "stopping", _stop)

@@ -52,7 +52,7 @@ def _address(service: Service) -> Iterator[Finding]:
 def left_over_services(config: Config) -> Iterator[Finding]:
     """Find the services that run though the config does not have them any more."""
     for service in left_over(config, state_dir()):
-        if is_anothers(service, config):
+        if is_anothers(service.config, config):
             continue
         gone = f"runs on {service.bind}, and is not in the config any more"
         yield Finding("left over", "warn", gone, f"llmenv stop {service.name}", service.name)

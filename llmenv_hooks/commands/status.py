@@ -64,7 +64,7 @@ def show_status(
 
 def _whose(service: Service, config: Config) -> str:
     """Return why there is a row of a *service* that *config* does not have."""
-    if is_anothers(service, config):
+    if is_anothers(service.config, config):
         return f"of another config, {service.config}"
     gone = " any more" if service.config else "; unless another config has it"
     return f"not in {config.path}{gone}: llmenv stop {service.name}"

@@ -26,9 +26,9 @@ def left_over(config: Config, state: str) -> list[Service]:
     ]
 
 
-def is_anothers(service: Service, config: Config) -> bool:
-    """True for one that is `left_over` and was started for another config, which is still there."""
-    return service.config not in ("", config.path) and os.path.exists(service.config)
+def is_anothers(owner: str, config: Config) -> bool:
+    """True when *owner*, for which a daemon was started, is another config that is still there."""
+    return owner not in ("", config.path) and os.path.exists(owner)
 
 
 def living(state: str) -> Iterator[tuple[Files, Identity]]:
