@@ -19,7 +19,7 @@ from llmenv_hooks.helper.pidfile import read_pidfile
 from llmenv_hooks.helper.places import state_dir
 from llmenv_hooks.helper.programs import expanded, expanded_headers, program_path
 from llmenv_hooks.helper.realms import find
-from llmenv_hooks.helper.records import left_over
+from llmenv_hooks.helper.records import is_anothers, left_over
 from llmenv_hooks.helper.services import GUARDED, open_to_others
 from llmenv_hooks.helper.status import Status, inspect
 
@@ -51,6 +51,8 @@ def _address(service: Service) -> Iterator[Finding]:
 def left_over_services(config: Config) -> Iterator[Finding]:
     """Find the services that run though the config does not have them any more."""
     for service in left_over(config, state_dir()):
+        if is_anothers(service.config, config):
+            continue
         gone = f"runs on {service.bind}, and is not in the config any more"
         yield Finding("left over", "warn", gone, f"llmenv stop {service.name}", service.name)
 
