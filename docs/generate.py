@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+from llmenv_hooks.agents.table import AGENTS
 from llmenv_hooks.helper.statefiles import STATE_FILES
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -19,11 +20,24 @@ def state_files() -> str:
     return "\n".join(["| file | holds |", "|---|---|", *rows])
 
 
+def agents() -> str:
+    """Return the table of the agents."""
+    rows = ["| agent | called | its file | in a project |", "|---|---|---|---|"]
+    for name, agent in AGENTS.items():
+        files = [_code(agent.user)]
+        if agent.mac:
+            files.append(f"macOS: {_code(agent.mac)}")
+        project = _code(agent.project) if agent.project else "-"
+        title = f"[{agent.title}]({agent.documented})"
+        rows.append(f"| {_code(name)} | {title} | {', '.join(files)} | {project} |")
+    return "\n".join(rows)
+
+
 def _code(name: str) -> str:
     return f"`{name}`"
 
 
-TABLES = {"state files": state_files}
+TABLES = {"state files": state_files, "agents": agents}
 
 
 def generated(text: str) -> str:

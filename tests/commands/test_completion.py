@@ -87,7 +87,7 @@ def completed(world: World, line: str) -> list[str]:
         ),
         ("llmenv start x", []),
         ("llmenv client ", list(AGENTS)),
-        ("llmenv client --write c", ["claude", "codex", "cursor", "continue"]),
+        ("llmenv client --write co", ["codex", "copilot", "continue"]),
     ],
 )
 def test_what_is_completed(world: World, line: str, words: list[str]) -> None:
