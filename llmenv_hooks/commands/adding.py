@@ -5,7 +5,6 @@ from __future__ import annotations
 import tomllib
 from typing import TYPE_CHECKING, Annotated
 
-import tomlkit
 import typer
 
 from llmenv_hooks import userfile
@@ -62,6 +61,8 @@ def remove_service(name: Annotated[str, service_argument()]) -> None:
 
     What it has stored stays where it is.
     """
+    import tomlkit
+
     path = config_path()
     old = userfile.load(path)
     if old is None:
