@@ -152,5 +152,6 @@ def test_uv_pip_and_an_upgrade_by_pipx_install_it(installed: Path, world: World)
         place = ".llmenv/bin" if "venv" in line else ".local/bin"
         said = world.run([str(world.home / place / "llmenv"), "--version"])
         assert __version__ in said.stdout, (line, said)
-        if line.startswith("uv"):
-            assert world.run(["uv", "tool", "uninstall", "llmenv-hooks"]).returncode == 0
+        for tool in (["pipx"], ["uv", "tool"]):
+            if line.startswith(tool[0]):
+                assert world.run([*tool, "uninstall", "llmenv-hooks"]).returncode == 0
