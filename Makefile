@@ -11,7 +11,7 @@ SUITE := node@22 @modelcontextprotocol/conformance@0.2.0-alpha.12 \
 HOOK := tests/hooks
 LOOK := $(foreach name,any_setting fires manners neighbours state restricted bash zsh fish,$(HOOK)/test_$(name).py)
 
-.PHONY: help run test bench chaos agents conformance docs llmenv-ensure.py setup tools clean
+.PHONY: help run test bench chaos agents conformance docs picture llmenv-ensure.py setup tools clean
 
 help:           ## list the targets
 	@sed -n 's/^\([a-z.-]*\):.*## /\1\t/p' Makefile | expand -t 18
@@ -43,6 +43,9 @@ chaos: tools ## break the helper, kill and fail it at every one system call, and
 agents: setup   ## run four real coding agents through kills of their server (10 minutes, npm, 1.3 GB)
 	npm install --silent --no-package-lock --prefix realagents
 	PYTHONPATH=tests $(BIN)/python realagents/realagents.py
+
+picture: setup  ## record docs/picture.svg: a fresh account installs llmenv and uses it
+	$(BIN)/python docs/picture.py
 
 docs: setup     ## write the documents' tables anew
 	$(BIN)/python docs/generate.py
