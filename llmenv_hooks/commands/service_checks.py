@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 from llmenv_hooks.bridge.tokens import read_token
 from llmenv_hooks.commands.bridge_checks import needs_token, processes_left_behind, who_may_ask
 from llmenv_hooks.commands.findings import Finding
+from llmenv_hooks.commands.keeper_checks import kept
 from llmenv_hooks.helper.errors import Problem
 from llmenv_hooks.helper.failures import read_failure
 from llmenv_hooks.helper.identity import DEAD, ELSEWHERE, HERE, read_record
@@ -170,5 +171,6 @@ SERVICE_CHECKS = {
     "address": _address,
     "who may ask": who_may_ask,
     "state": _state,
+    "kept by": kept,
     "left behind": processes_left_behind,
 }
