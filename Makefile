@@ -6,10 +6,12 @@ BIN := .venv/bin
 TOOLS := zsh fish strace shellcheck shfmt direnv zoxide tmux git npm systemd
 SUITE := node@22 @modelcontextprotocol/conformance@0.2.0-alpha.12 \
     @modelcontextprotocol/sdk@1 @modelcontextprotocol/client@2
-# The tests of the hook, which are also run without /proc, and as in bash 3.2.
+# The tests of the hook, which are also run as in bash 3.2; and those of what it looks at, which are
+# also run without /proc.
 HOOK := tests/hooks
+LOOK := $(foreach name,any_setting fires manners neighbours state restricted bash zsh fish,$(HOOK)/test_$(name).py)
 
-.PHONY: help run test bench chaos agents conformance docs dist llmenv-ensure.py setup tools clean
+.PHONY: help run test bench chaos agents conformance docs picture dist llmenv-ensure.py setup tools clean
 
 help:           ## list the targets
 	@sed -n 's/^\([a-z.-]*\):.*## /\1\t/p' Makefile | expand -t 18
@@ -22,7 +24,7 @@ test: tools ## check types and style, then run all tests
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/pytest --numprocesses 4
-	WITHOUT_PROC=1 $(BIN)/pytest --numprocesses 4 --ignore=tests/hooks/test_render.py $(HOOK)
+	WITHOUT_PROC=1 $(BIN)/pytest --numprocesses 4 $(LOOK)
 	BASH_COMPAT=3.2 $(BIN)/pytest --numprocesses 4 -k 'not zsh and not fish' $(HOOK)
 
 bench: tools ## what the hook costs, beside nothing, direnv, zoxide and mise (4 minutes)
@@ -41,6 +43,9 @@ chaos: tools ## break the helper, kill and fail it at every one system call, and
 agents: setup   ## run four real coding agents through kills of their server (10 minutes, npm, 1.3 GB)
 	npm install --silent --no-package-lock --prefix realagents
 	PYTHONPATH=tests $(BIN)/python realagents/realagents.py
+
+picture: setup  ## record docs/picture.svg: a fresh account installs llmenv and uses it
+	$(BIN)/python docs/picture.py
 
 docs: setup     ## write the documents' tables anew
 	$(BIN)/python docs/generate.py

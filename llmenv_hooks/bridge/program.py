@@ -28,7 +28,8 @@ from llmenv_hooks.bridge.socketdoor import SocketDoor, listen
 from llmenv_hooks.bridge.tokens import own_token
 from llmenv_hooks.helper.errors import Problem
 from llmenv_hooks.helper.files import remove_file, replace_file
-from llmenv_hooks.helper.services import parse_bind
+from llmenv_hooks.helper.places import Files
+from llmenv_hooks.helper.services import parse_bind, valid_name
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -67,7 +68,11 @@ class Program:
         self._ends = asyncio.Event()
         self._last_calls_s = LAST_CALLS_S
         self._hub = Hub(options.command, self._log, options.start_timeout, self._note)
-        self._socket_door = SocketDoor(self._hub, self._tally, self._status)
+        self._socket_door = SocketDoor(
+            self._hub,
+            self._tally,
+            {"llmenv/status": self._status, "llmenv/rename": self._rename},
+        )
         self._http_door: HttpDoor | None = None
 
     async def run(self) -> None:
@@ -159,7 +164,22 @@ class Program:
             else:
                 remove_file(path)
 
-    def _status(self) -> Message:
+    def _rename(self, asked: Message) -> Message:
+        """Go on with the files that are called as *asked*, beside those of now; return the name."""
+        options, stem = self._options, asked.get("params", {}).get("stem")
+        if options.log and isinstance(stem, str) and "/" not in stem:
+            files = Files(os.path.join(os.path.dirname(options.log), f"{stem}.pid"))
+            if valid_name(files.service):
+                options.name, options.log, options.child_note = (
+                    files.service,
+                    files.log,
+                    files.child,
+                )
+                options.socket = files.sock
+                self._log.move(files.log)
+        return {"name": options.name}
+
+    def _status(self, _: Message) -> Message:
         """Return what `llmenv/status` tells."""
         children = [server.child for server in self._hub.eras.servers]
         sessions = self._socket_door.sessions

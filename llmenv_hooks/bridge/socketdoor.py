@@ -1,7 +1,7 @@
 """The other door: a unix socket, on which each line is a JSON-RPC message.
 
-A connection is one session, as a pipe to a server of its own would be; and by `llmenv/status` it
-tells how the bridge is.
+A connection is one session, as a pipe to a server of its own would be; and by it the helper asks
+how the bridge is.
 """
 
 from __future__ import annotations
@@ -36,7 +36,6 @@ if TYPE_CHECKING:
     from llmenv_hooks.helper.jsonrpc import Message
 
 TOO_LONG = f"a message of more than {MOST_BODY_BYTES} bytes"
-STATUS_METHOD = "llmenv/status"
 
 
 def listen(path: str) -> socket.socket:
@@ -61,10 +60,13 @@ def listen(path: str) -> socket.socket:
 class SocketDoor:
     """Listens on the unix socket, and gives each connection its `Wire`."""
 
-    def __init__(self, hub: Hub, tally: Tally, status: Callable[[], Message]) -> None:
+    def __init__(
+        self, hub: Hub, tally: Tally, own: dict[str, Callable[[Message], Message]]
+    ) -> None:
+        """*own* are methods that are not for the server, and what answers each."""
         self.hub = hub
         self.tally = tally
-        self.status = status
+        self.own = own
         self.wires: set[Wire] = set()
         self.is_closed = False
         self._server: asyncio.Server | None = None
@@ -96,7 +98,7 @@ class Wire(asyncio.Protocol):
     """One connection, and the agent at its end.
 
     Attributes:
-        is_agent: True once it has said more than `llmenv/status`.
+        is_agent: True once it has said what is for the server.
     """
 
     def __init__(self, door: SocketDoor) -> None:
@@ -166,8 +168,9 @@ class Wire(asyncio.Protocol):
             return
         try:
             message = decode(line)
-            if message.get("method") == STATUS_METHOD and "id" in message:
-                self.send(result(message["id"], self._door.status()))
+            own = self._door.own.get(message.get("method", ""))
+            if own and "id" in message:
+                self.send(result(message["id"], own(message)))
                 return
             if self._door.is_closed and is_request(message):
                 return  # who asks learns by LEAVING that it was not taken

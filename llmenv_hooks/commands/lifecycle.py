@@ -15,7 +15,7 @@ from llmenv_hooks.helper.handover import hand_to
 from llmenv_hooks.helper.managers import manager_of
 from llmenv_hooks.helper.places import state_dir
 from llmenv_hooks.helper.protocol import ensure, patience
-from llmenv_hooks.helper.records import left_over
+from llmenv_hooks.helper.records import is_anothers, left_over
 from llmenv_hooks.helper.status import inspect
 from llmenv_hooks.helper.stopping import stop
 
@@ -46,7 +46,7 @@ def start_services(
 
 def stop_services(
     names: Annotated[list[str] | None, services_argument("all")] = None,
-    every: Annotated[bool, typer.Option("--all", help="All of them, as without SERVICE.")] = False,
+    every: Annotated[bool, typer.Option("--all", help="Also those of other configs.")] = False,
 ) -> None:
     """Stop services.
 
@@ -59,8 +59,9 @@ def stop_services(
         config.services = forgotten + config.services
         for_each_service(meant_services(config, names), "stopping", _stop)
         return
+    ours = [service for service in forgotten if every or not is_anothers(service.config, config)]
     # A service that is left over may hold the port of one in the config, so it is stopped first.
-    for services in (forgotten, config.run_here):
+    for services in (ours, config.run_here):
         for_each_service(services, "stopping", _stop)
 
 

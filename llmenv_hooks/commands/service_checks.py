@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import time
-import urllib.request
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
@@ -21,7 +20,7 @@ from llmenv_hooks.helper.pidfile import read_pidfile
 from llmenv_hooks.helper.places import state_dir
 from llmenv_hooks.helper.programs import expanded, expanded_headers, program_path
 from llmenv_hooks.helper.realms import find
-from llmenv_hooks.helper.records import left_over
+from llmenv_hooks.helper.records import is_anothers, left_over
 from llmenv_hooks.helper.services import GUARDED, open_to_others
 from llmenv_hooks.helper.status import Status, inspect
 
@@ -53,12 +52,16 @@ def _address(service: Service) -> Iterator[Finding]:
 def left_over_services(config: Config) -> Iterator[Finding]:
     """Find the services that run though the config does not have them any more."""
     for service in left_over(config, state_dir()):
+        if is_anothers(service.config, config):
+            continue
         gone = f"runs on {service.bind}, and is not in the config any more"
         yield Finding("left over", "warn", gone, f"llmenv stop {service.name}", service.name)
 
 
 def proxy(service: Service, config: Config) -> Iterator[Finding]:
     """Find a proxy that agents would ask for the service; we ourselves never ask one."""
+    import urllib.request
+
     host = urlsplit(config.url(service)).hostname or ""
     known = urllib.request.getproxies_environment()
     bypass = urllib.request.proxy_bypass_environment  # type: ignore[attr-defined]

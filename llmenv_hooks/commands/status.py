@@ -19,7 +19,7 @@ from llmenv_hooks.helper.errors import Problem, UsageError, printable
 from llmenv_hooks.helper.mcp import say_hello
 from llmenv_hooks.helper.places import state_dir
 from llmenv_hooks.helper.programs import expanded_headers
-from llmenv_hooks.helper.records import left_over
+from llmenv_hooks.helper.records import is_anothers, left_over
 from llmenv_hooks.helper.status import inspect
 
 if TYPE_CHECKING:
@@ -57,8 +57,7 @@ def show_status(
         if not was_read:
             row["detail"] = ""  # how it was configured is not known
         elif service in forgotten:
-            stop = f"llmenv stop {service.name}"
-            row["detail"] = f"not in {config.path}; unless another config has it: {stop}"
+            row["detail"] = _whose(service, config)
     if as_json:
         print(json.dumps(rows, indent=2))
     else:
@@ -71,6 +70,14 @@ def show_status(
         raise typer.Exit(2)
     if any(_is_wrong(row, wanted) for row in rows):
         raise typer.Exit(1)
+
+
+def _whose(service: Service, config: Config) -> str:
+    """Return why there is a row of a *service* that *config* does not have."""
+    if is_anothers(service.config, config):
+        return f"of another config, {service.config}"
+    gone = " any more" if service.config else "; unless another config has it"
+    return f"not in {config.path}{gone}: llmenv stop {service.name}"
 
 
 def _is_wrong(row: dict[str, object], wanted: set[str]) -> bool:

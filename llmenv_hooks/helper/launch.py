@@ -75,7 +75,7 @@ def _spawn_under_locks(
         if not (still_at(lock, files.lock) and still_at(life, files.life)):
             raise Again
         cut_log(files)
-        proof = open_proof_dir(files)
+        proof = open_proof_dir(files, service.config)
         opened.append(proof)
         log = open_ours(files.log, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
         opened.append(log)

@@ -24,6 +24,7 @@ from llmenv_hooks.helper.proofs import is_stopped
 from llmenv_hooks.helper.publishing import is_published
 from llmenv_hooks.helper.realms import in_our_realm
 from llmenv_hooks.helper.records import started_as
+from llmenv_hooks.helper.renaming import former_files, take_over
 from llmenv_hooks.helper.services import DEFAULT_NAME, Service, refuse_elsewhere
 from llmenv_hooks.helper.sight import ANOTHER_REALMS, Sight, look
 from llmenv_hooks.helper.stopping import end_tree
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
 
     Start = Callable[[Attempt, int], Result]  # brings the service up under the start lock
 
+NOBODYS = ("adopted", "taken", "bare", "down")  # states in which no daemon has the service's name
 HUNG_S = 2.0  # a daemon past its start must be silent this long before it is ended
 
 
@@ -231,7 +233,11 @@ def _act(attempt: Attempt, lock: int, unfit: str, start: Start) -> Result:
     hung_since: float | None = None
     while True:
         sight = look(service, files)
-        if sight.answers:
+        former = former_files(service, files) if sight.state in NOBODYS else None
+        if former:
+            if not take_over(service, former, files):
+                attempt.wait(f"{start_lock_holder(former)} is at work on {former.service}")
+        elif sight.answers:
             if unfit and (unfit := attempt.unfit()):
                 attempt.why = unfit
                 end_tree(service, files, unfit, gently=attempt.keeper is not None)

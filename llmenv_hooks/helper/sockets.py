@@ -9,10 +9,10 @@ from __future__ import annotations
 import _socket
 import os
 
+from llmenv_hooks.helper.checksums import checksum
 from llmenv_hooks.helper.directories import make_directory, ours_alone
 from llmenv_hooks.helper.files import link_target, make_link
 from llmenv_hooks.helper.places import Files, runtime_directory
-from llmenv_hooks.helper.services import checksum
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 MOST_PATH_BYTES = 100
 MOST_ANSWER_BYTES = 1 << 20
+ANSWER_S = 2.0
 
 
 def socket_path(files: Files) -> str:
@@ -59,15 +60,18 @@ def bridge_listens(files: Files) -> bool:
         sock.close()
 
 
-def ask_bridge(files: Files, timeout: float = 2.0) -> dict[str, Any] | None:
-    """Return what the bridge tells about itself by `llmenv/status`, or None: it does not answer."""
+def ask_bridge(
+    files: Files, method: str = "llmenv/status", params: dict[str, str] | None = None
+) -> dict[str, Any] | None:
+    """Return what the bridge answers to *method*, or None: it does not answer."""
     import json
 
     sock = _socket.socket(_socket.AF_UNIX)
     try:
-        sock.settimeout(timeout)
+        sock.settimeout(ANSWER_S)
         sock.connect(socket_path(files))
-        sock.sendall(b'{"jsonrpc": "2.0", "id": 1, "method": "llmenv/status"}\n')
+        asked = {"jsonrpc": "2.0", "id": 1, "method": method, "params": params or {}}
+        sock.sendall(json.dumps(asked).encode() + b"\n")
         answer = b""
         while not answer.endswith(b"\n") and len(answer) < MOST_ANSWER_BYTES:
             chunk = sock.recv(65536)

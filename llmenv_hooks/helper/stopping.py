@@ -11,7 +11,7 @@ from llmenv_hooks.helper.identity import HERE, read_record
 from llmenv_hooks.helper.locks import StartLock, life_is_held
 from llmenv_hooks.helper.logfile import drop_farewell, log_size, note_in_log
 from llmenv_hooks.helper.managers import manager_of
-from llmenv_hooks.helper.marks import marked, strays
+from llmenv_hooks.helper.marks import forget_mark, marked, strays
 from llmenv_hooks.helper.owners import life_holders
 from llmenv_hooks.helper.places import Files, beside, cannot_use, instances
 from llmenv_hooks.helper.ports import find_listener
@@ -142,6 +142,7 @@ def end_strays(service: Service, files: Files) -> None:
     family = {pid: start_time(pid) for pid in descendants(strays(files, None))}
     if family:
         _end_family(service, files, family)
+    forget_mark(files)
 
 
 def _end_family(service: Service, files: Files, family: dict[int, str | None]) -> None:
