@@ -34,6 +34,7 @@ ExecStart={command}
 ExecReload=/bin/kill -HUP $MAINPID
 {environment}\
 Restart=on-failure
+RestartPreventExitStatus=2
 RestartSec={pause}
 KillMode=mixed
 TimeoutStartSec=infinity

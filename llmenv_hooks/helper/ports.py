@@ -38,11 +38,21 @@ class Listener:
         return wanted <= names and all(word in self.command for word in words)
 
     def keeps(self, service: Service) -> bool:
-        """True for who holds the port of *service* before that runs: systemd, or its keeper."""
+        """True for who holds the port of *service* before that runs: systemd, or its keeper.
+
+        Between its fork and its exec systemd's child is called `(PROGRAM)`; from 254 on it is
+        systemd-executor before that (exec-invoke.c).  During an exec it has no command line.
+        """
         words = self.command
-        if words and os.path.basename(words[0]) == "systemd":
-            return "--user" in words
-        return words[-2:] == ["--foreground", service.name]
+        if not words:
+            return self.pid is not None
+        program = os.path.basename(words[0])
+        return (
+            (program == "systemd" and "--user" in words)
+            or program == "systemd-executor"
+            or program.startswith("(")
+            or words[-2:] == ["--foreground", service.name]
+        )
 
     def __str__(self) -> str:
         who = f"pid {self.pid}" if self.pid else "a process"

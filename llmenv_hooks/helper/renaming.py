@@ -12,6 +12,7 @@ import os
 
 from llmenv_hooks.helper.files import move_file, remove_file
 from llmenv_hooks.helper.identity import read_record
+from llmenv_hooks.helper.keepers import keeper_of
 from llmenv_hooks.helper.locks import release_start_lock, take_start_lock
 from llmenv_hooks.helper.logfile import note_in_log
 from llmenv_hooks.helper.marks import keep_mark
@@ -27,13 +28,13 @@ from llmenv_hooks.helper.stopping import end_tree
 def former_files(service: Service, files: Files) -> Files | None:
     """Return the files by which the daemon of *service* lives that had another name, or None.
 
-    *files* are those that it should have.
+    *files* are those that it should have.  What is kept in the foreground stays with its keeper.
     """
     for other, record in living(files.directory):
         is_same = (record.digest, record.bind) == (service.digest, service.bind)
         config = config_of(other) or config_of(files)  # it may have moved already
         if is_same and other.stem != files.stem and config == service.config != "":
-            return other
+            return None if keeper_of(other) else other
     return None
 
 
