@@ -59,9 +59,9 @@ def choose_command(yes: bool) -> list[str]:
     if on_path("icm"):
         print("icm is on PATH: the memory server is `icm serve`")
         return list(DEFAULT_COMMAND)
-    question = "icm is not on PATH. Use the example memory server that comes with llmenv?"
+    question = "Use the example memory server that comes with llmenv? (n: a server of your own)"
     if not (yes or typer.confirm(question, default=True)):
-        return _split(typer.prompt("The command of your MCP server (stdio)"))
+        return _split(typer.prompt("The command of your MCP server, which speaks stdio"))
     if not _has_sdk():
         raise Problem(
             "the example memory server needs the Python package mcp, from 2.3 on, nothing written;"

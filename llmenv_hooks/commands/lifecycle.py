@@ -10,7 +10,7 @@ from llmenv_hooks.commands.known import config_or_what_runs
 from llmenv_hooks.commands.parameters import known_services, meant_services, services_argument
 from llmenv_hooks.commands.progress import for_each_service
 from llmenv_hooks.helper.configfiles import load_config
-from llmenv_hooks.helper.errors import Problem, UsageError
+from llmenv_hooks.helper.errors import EnsureOutcome, Problem, UsageError
 from llmenv_hooks.helper.places import state_dir
 from llmenv_hooks.helper.protocol import ensure, patience
 from llmenv_hooks.helper.records import left_over
@@ -78,7 +78,8 @@ def restart_services(
 
 def _start(service: Service) -> tuple[str, str]:
     result = ensure(service, state_dir(), timeout=patience(service), revive=True)
-    return f"{result.outcome} pid={result.pid or '-'}", result.note
+    did = "started" if result.outcome == EnsureOutcome.SPAWNED else "runs already"
+    return f"{did}, pid {result.pid or 'unknown'}", result.note
 
 
 def _stop(service: Service) -> tuple[str, str]:
