@@ -3,7 +3,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 # What the tests drive, besides bash: taken from the system where it can be.
-TOOLS := zsh fish strace shellcheck shfmt direnv zoxide tmux git npm
+TOOLS := zsh fish strace shellcheck shfmt direnv zoxide tmux git npm systemd
 SUITE := node@22 @modelcontextprotocol/conformance@0.2.0-alpha.12 \
     @modelcontextprotocol/sdk@1 @modelcontextprotocol/client@2
 # The tests of the hook, which are also run as in bash 3.2; and those of what it looks at, which are
@@ -11,7 +11,7 @@ SUITE := node@22 @modelcontextprotocol/conformance@0.2.0-alpha.12 \
 HOOK := tests/hooks
 LOOK := $(foreach name,any_setting fires manners neighbours state restricted bash zsh fish,$(HOOK)/test_$(name).py)
 
-.PHONY: help run test bench chaos agents conformance docs picture llmenv-ensure.py setup tools clean
+.PHONY: help run test bench chaos agents conformance docs picture dist llmenv-ensure.py setup tools clean
 
 help:           ## list the targets
 	@sed -n 's/^\([a-z.-]*\):.*## /\1\t/p' Makefile | expand -t 18
@@ -91,6 +91,14 @@ tools: setup
 	else echo 'mise is not installed: npm could not do it' >&2; [ "$$CI" != true ]; fi
 	@$(MAKE) --silent .venv/conformance/ready || \
 	    { echo 'no conformance suite: npm could not install it' >&2; [ "$$CI" != true ]; }
+
+# The same commit gives the same bytes: no time but the commit's, no owner, no umask is in them.
+SOURCE_DATE_EPOCH ?= $(shell git log -1 --format=%ct 2>/dev/null || echo 1767225600)
+dist: setup     ## build what a release has: wheel, sdist, the packed files, and their checksums
+	rm -rf dist
+	SOURCE_DATE_EPOCH=$(SOURCE_DATE_EPOCH) $(BIN)/python -m build --no-isolation .
+	$(BIN)/python -m llmenv_hooks.helper --pack dist/llmenv-ensure.py
+	cd dist && sums=$$(sha256sum * 2>/dev/null || shasum -a 256 *) && echo "$$sums" >SHA256SUMS
 
 clean:          ## remove what the other targets made
 	rm -rf .venv dist llmenv-ensure.py llmenv-bridge.py .demo .mypy_cache .pytest_cache .ruff_cache .hypothesis realagents/node_modules

@@ -63,9 +63,11 @@ def choose_command(yes: bool) -> list[str]:
     if not (yes or typer.confirm(question, default=True)):
         return _split(typer.prompt("The command of your MCP server, which speaks stdio"))
     if not _has_sdk():
+        python = shlex.quote(sys.executable)
+        pip = f"{python} -m pip install" if find_spec("pip") else f"uv pip install -p {python}"
         raise Problem(
             "the example memory server needs the Python package mcp, from 2.3 on, nothing written;"
-            f" install icm, or: {shlex.quote(sys.executable)} -m pip install 'mcp>=2.3'"
+            f" install icm, or: {pip} 'mcp>=2.3'"
         )
     return [word.replace("${", "$${") for word in (sys.executable, _example_server())]
 
@@ -73,6 +75,7 @@ def choose_command(yes: bool) -> list[str]:
 def _has_sdk() -> bool:
     """True when the example server can run: the 1.x line, which mcp-proxy brings, is another."""
     from importlib.metadata import PackageNotFoundError, version
+from importlib.util import find_spec
 
     try:
         return not version("mcp").startswith("1.")

@@ -10,6 +10,7 @@ import sys
 
 from llmenv_hooks.helper.arguments import USAGE, Arguments
 from llmenv_hooks.helper.errors import NotYet, Problem, Result
+from llmenv_hooks.helper.foreground import keep
 from llmenv_hooks.helper.output import open_standard_descriptors, say, say_json
 from llmenv_hooks.helper.places import state_dir
 from llmenv_hooks.helper.protocol import ensure, ensure_at
@@ -58,6 +59,8 @@ def _run_command(arguments: Arguments) -> int:
         from llmenv_hooks.helper.connector import connect
 
         return connect(arguments.values["--connect"])
+    if "--foreground" in arguments.values:
+        return keep(arguments.values["--foreground"])
     packed = arguments.path("--pack")
     if packed is not None:
         from llmenv_hooks.helper.packing import pack
