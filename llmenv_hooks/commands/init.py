@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shlex
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated
 
@@ -75,7 +76,6 @@ def choose_command(yes: bool) -> list[str]:
 def _has_sdk() -> bool:
     """True when the example server can run: the 1.x line, which mcp-proxy brings, is another."""
     from importlib.metadata import PackageNotFoundError, version
-from importlib.util import find_spec
 
     try:
         return not version("mcp").startswith("1.")
