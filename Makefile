@@ -8,8 +8,10 @@ SUITE := node@22 @modelcontextprotocol/conformance@0.2.0-alpha.12 \
     @modelcontextprotocol/sdk@1 @modelcontextprotocol/client@2
 # The tests of the hook, which are also run without /proc, and as in bash 3.2.
 HOOK := tests/hooks
+# What a newer shell or a newer Python has broken.
+NEWEST := $(HOOK) tests/test_examples.py tests/test_chaos.py tests/protocol/test_services_at_the_prompt.py
 
-.PHONY: help run test bench chaos agents conformance docs llmenv-ensure.py setup tools clean
+.PHONY: help run test newest bench chaos agents conformance docs llmenv-ensure.py setup tools clean
 
 help:           ## list the targets
 	@sed -n 's/^\([a-z.-]*\):.*## /\1\t/p' Makefile | expand -t 18
@@ -24,6 +26,10 @@ test: tools ## check types and style, then run all tests
 	$(BIN)/pytest --numprocesses 4
 	WITHOUT_PROC=1 $(BIN)/pytest --numprocesses 4 --ignore=tests/hooks/test_render.py $(HOOK)
 	BASH_COMPAT=3.2 $(BIN)/pytest --numprocesses 4 -k 'not zsh and not fish' $(HOOK)
+
+newest:         ## run the hook's tests with the shells and the Python of Debian sid (root, 30 minutes)
+	tests/newest.sh sh -ec 'bash --version | head -n 1; zsh --version; fish --version; python3 --version; \
+	    make --silent setup; .venv/bin/pytest --numprocesses 2 $(NEWEST)'
 
 bench: tools ## what the hook costs, beside nothing, direnv, zoxide and mise (4 minutes)
 	PYTHONPATH=tests $(BIN)/python bench/bench.py
@@ -88,4 +94,4 @@ tools: setup
 	    { echo 'no conformance suite: npm could not install it' >&2; [ "$$CI" != true ]; }
 
 clean:          ## remove what the other targets made
-	rm -rf .venv dist llmenv-ensure.py llmenv-bridge.py .demo .mypy_cache .pytest_cache .ruff_cache .hypothesis realagents/node_modules
+	rm -rf .venv dist llmenv-ensure.py llmenv-bridge.py .demo .newest .mypy_cache .pytest_cache .ruff_cache .hypothesis realagents/node_modules

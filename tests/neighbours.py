@@ -124,6 +124,9 @@ BEHIND = {
     ' echo -n "[$__n:$s]@> "; end\n',
 }
 
+# fish 4 is private when it has no config, as the tests start it, and zoxide then keeps nothing.
+NOT_PRIVATE = {"bash": "", "zsh": "", "fish": "set -e fish_private_mode\n"}
+
 LLMENV = f'#!/bin/sh\nexec "{sys.executable}" -m llmenv_hooks "$@"\n'
 
 
