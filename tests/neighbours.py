@@ -37,9 +37,7 @@ __bp_debug() {
 __bp_first=$'trap - DEBUG\\n__bp_install'
 __bp_install() {
     trap '__bp_debug "$_"' DEBUG
-    local theirs="${PROMPT_COMMAND//$__bp_first/}"
-    theirs="${theirs%$'\\n'}"
-    PROMPT_COMMAND="__bp_precmd${theirs:+$'\\n'$theirs}"
+    PROMPT_COMMAND="__bp_precmd"$'\\n'"${PROMPT_COMMAND//$__bp_first/:}"
     {last}
     __bp_precmd
     __bp_wait
