@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 
 from bridges import LATEST, SERVER, hello, said
 from daemons import DEADLINE_S, PYTHON, free_port
-from packed import ENSURE
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -58,7 +57,7 @@ class Agent:
 
     def __init__(self, world: World, name: str = "memory", **environment: str) -> None:
         self.process: subprocess.Popen[Any] = world.begin(
-            [PYTHON, "-I", "-S", str(ENSURE), "--connect", name],
+            world.bare("--connect", name),
             stdin=subprocess.PIPE,
             env=world.env | environment,
             text=False,

@@ -24,7 +24,7 @@ from llmenv_hooks.agents.formats import Unreadable
 from llmenv_hooks.helper.services import DEFAULT_BIND, DEFAULT_NAME
 
 if TYPE_CHECKING:
-    from llmenv_hooks.agents.table import Agent
+    from llmenv_hooks.agents.agent import Agent
     from llmenv_hooks.helper.configs import Config
 
 # What an agent's file has of a service (`presence`).  The first two are also the kinds of entries.
@@ -41,12 +41,16 @@ class Server(NamedTuple):
     argv: list[str]
 
 
-def servers(config: Config, in_project: bool) -> list[Server]:
-    """Return the services of *config* for a user's own file, or for one *in_project*."""
+def servers(config: Config, agent: Agent, in_project: bool) -> list[Server]:
+    """Return the services of *config* for a file of *agent*'s: the user's, or one *in_project*."""
     command = launcher.project_command if in_project else launcher.user_command
     return [
         # What it wants in its headers may be a secret, and only `connect` knows where that is.
-        Server(service.name, "" if service.headers else config.url(service), command(service.name))
+        Server(
+            service.name,
+            config.url(service) if agent.url_key and not service.headers else "",
+            command(service.name),
+        )
         for service in config.services
     ]
 
@@ -141,7 +145,7 @@ def _changed(agent: Agent, entry: Mapping[str, Any], server: Server) -> dict[str
     if _follows_variable(agent, entry):
         return {}
     if agent.command_of(entry):
-        wanted, ours = agent.by_command(server.argv), ["command", "args"]
+        wanted, ours = agent.by_command(server.argv), [agent.command_key, "args"]
     else:
         wanted, ours = agent.by_url(server.url), [agent.url_key]
     return {key: wanted[key] for key in ours if key in wanted and entry.get(key) != wanted[key]}
@@ -212,7 +216,7 @@ def _host(url: str) -> str:
 def _more(agent: Agent, entry: Mapping[str, Any]) -> list[str]:
     """Return the keys of *entry* that we do not write, or write with another value."""
     if agent.command_of(entry):
-        usual, ours = agent.stdio, {"command"} if agent.one_list else {"command", "args"}
+        usual, ours = agent.stdio, {agent.command_key, *([] if agent.one_list else ["args"])}
     else:
         usual, ours = agent.extra, {agent.url_key}
     return [key for key, value in entry.items() if key not in ours and usual.get(key) != value]

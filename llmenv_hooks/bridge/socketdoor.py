@@ -14,10 +14,17 @@ from typing import TYPE_CHECKING
 
 from llmenv_hooks.bridge.http1 import MOST_BODY_BYTES
 from llmenv_hooks.bridge.hub import is_modern
-from llmenv_hooks.bridge.messages import result
+from llmenv_hooks.bridge.messages import is_request, notification, result
 from llmenv_hooks.bridge.peers import unix_peer_uid
 from llmenv_hooks.bridge.sessions import MOST_UNREAD_BYTES, Session
-from llmenv_hooks.helper.jsonrpc import INVALID_REQUEST, NotAMessage, decode, encode, failure
+from llmenv_hooks.helper.jsonrpc import (
+    INVALID_REQUEST,
+    LEAVING,
+    NotAMessage,
+    decode,
+    encode,
+    failure,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -61,6 +68,7 @@ class SocketDoor:
         self.tally = tally
         self.own = own
         self.wires: set[Wire] = set()
+        self.is_closed = False
         self._server: asyncio.Server | None = None
 
     async def open(self, sock: socket.socket) -> None:
@@ -74,13 +82,15 @@ class SocketDoor:
         return {wire.session for wire in self.wires if wire.is_agent}
 
     def close(self) -> None:
-        """Accept no more."""
+        """Accept no more connections, and no more requests."""
+        self.is_closed = True
         if self._server:
             self._server.close()
 
     def end(self) -> None:
-        """End all connections."""
+        """End all connections; what is not answered by now was not taken, or asks for nothing."""
         for wire in list(self.wires):
+            wire.send(notification(LEAVING, {}))
             wire.close()
 
 
@@ -162,6 +172,8 @@ class Wire(asyncio.Protocol):
             if own and "id" in message:
                 self.send(result(message["id"], own(message)))
                 return
+            if self._door.is_closed and is_request(message):
+                return  # who asks learns by LEAVING that it was not taken
             if not self.is_agent:
                 self.is_agent = True
                 self._door.hub.listen(self.session, self)

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import tomllib
 from typing import TYPE_CHECKING, Annotated
 
-import tomlkit
 import typer
 
 from llmenv_hooks import userfile
@@ -14,6 +14,7 @@ from llmenv_hooks.commands.parameters import named_service, service_argument
 from llmenv_hooks.helper.configfiles import load_config
 from llmenv_hooks.helper.configtables import Checker
 from llmenv_hooks.helper.errors import Problem, UsageError, printable
+from llmenv_hooks.helper.managers import manager_of
 from llmenv_hooks.helper.places import config_path, state_dir
 from llmenv_hooks.helper.ports import probe
 from llmenv_hooks.helper.services import DEFAULT_BIND, parse_bind, valid_name
@@ -62,6 +63,8 @@ def remove_service(name: Annotated[str, service_argument()]) -> None:
 
     What it has stored stays where it is.
     """
+    import tomlkit
+
     path = config_path()
     old = userfile.load(path)
     if old is None:
@@ -77,6 +80,8 @@ def remove_service(name: Annotated[str, service_argument()]) -> None:
     ended = not service.url and stop(service, state_dir(), why="llmenv remove")
     _write(path, old, tomlkit.dumps(document))
     print(f"{'stopped and ' if ended else ''}removed {name} from {printable(path)}")
+    if manager := manager_of(name):
+        print(f"left: {', '.join(filter(os.path.lexists, manager.paths(name)))}; delete them")
     print("next: `llmenv client` shows which agents still have it")
 
 

@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 from llmenv_hooks import onefile, userfile
 from llmenv_hooks.agents import disclosure, entries, foreignlock, launcher
+from llmenv_hooks.agents.agent import Agent
 from llmenv_hooks.agents.entries import Server
 from llmenv_hooks.agents.formats import Unreadable
-from llmenv_hooks.agents.table import AGENTS, Agent
+from llmenv_hooks.agents.table import AGENTS
 from llmenv_hooks.helper.errors import Problem, printable
 
 if TYPE_CHECKING:
@@ -143,7 +144,7 @@ def agent_file(name: str, config: Config, in_project: bool) -> AgentFile:
     """
     agent = AGENTS[name]
     path = agent.path(in_project)
-    return AgentFile(name, agent, path, entries.servers(config, in_project), in_project)
+    return AgentFile(name, agent, path, entries.servers(config, agent, in_project), in_project)
 
 
 def agent_files(config: Config, in_project: bool) -> list[AgentFile]:
@@ -152,9 +153,8 @@ def agent_files(config: Config, in_project: bool) -> list[AgentFile]:
     Raises:
         Problem: there is no home, or no directory that this runs in.
     """
-    known = entries.servers(config, in_project)
     return [
-        AgentFile(name, agent, agent.path(in_project), known, in_project)
+        agent_file(name, config, in_project)
         for name, agent in AGENTS.items()
         if agent.project or not in_project
     ]

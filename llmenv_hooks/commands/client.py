@@ -58,7 +58,7 @@ def client(
             raise UsageError(f"no agent {unknown!r}; there is: {', '.join(AGENTS)}")
     config = load_config()
     if http and not remove:
-        _refuse_headers(config)
+        _refuse_http(config, agents)
     files = {agent: agent_file(agent, config, project) for agent in agents}
     if remove:
         for file in files.values():
@@ -76,7 +76,10 @@ def client(
         print(f"llmenv: goes into {printable(file.path)}; {again} merges it", file=sys.stderr)
 
 
-def _refuse_headers(config: Config) -> None:
+def _refuse_http(config: Config, agents: list[str]) -> None:
+    for agent in agents:
+        if not AGENTS[agent].url_key:
+            raise UsageError(f"{AGENTS[agent].title} takes no URL; leave out --http")
     for service in config.services:
         if service.headers:
             raise UsageError(

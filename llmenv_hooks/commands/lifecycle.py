@@ -11,6 +11,8 @@ from llmenv_hooks.commands.parameters import known_services, meant_services, ser
 from llmenv_hooks.commands.progress import for_each_service
 from llmenv_hooks.helper.configfiles import load_config
 from llmenv_hooks.helper.errors import Problem, UsageError
+from llmenv_hooks.helper.handover import hand_to
+from llmenv_hooks.helper.managers import manager_of
 from llmenv_hooks.helper.places import state_dir
 from llmenv_hooks.helper.protocol import ensure, patience
 from llmenv_hooks.helper.records import is_anothers, left_over
@@ -78,8 +80,21 @@ def restart_services(
 
 
 def _start(service: Service) -> tuple[str, str]:
+    kept, note = _start_unit(service)
     result = ensure(service, state_dir(), timeout=patience(service), revive=True)
-    return f"{result.outcome} pid={result.pid or '-'}", result.note
+    return f"{kept or result.outcome} pid={result.pid or '-'}", note or result.note
+
+
+def _start_unit(service: Service) -> tuple[str, str]:
+    """Have the unit of *service* keep it, if it has one; return that it does, or why not."""
+    manager = manager_of(service.name)
+    if manager is None:
+        return "", ""
+    try:
+        hand_to(manager, service, state_dir())
+    except Problem as problem:
+        return "", f"{problem}; prompts keep it until `llmenv start {service.name}`"
+    return f"kept by {manager.unit(service.name)}", ""
 
 
 def _stop(service: Service) -> tuple[str, str]:

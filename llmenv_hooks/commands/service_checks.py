@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import os
 import time
-import urllib.request
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from llmenv_hooks.bridge.tokens import read_token
 from llmenv_hooks.commands.bridge_checks import needs_token, processes_left_behind, who_may_ask
 from llmenv_hooks.commands.findings import Finding
+from llmenv_hooks.commands.keeper_checks import kept
 from llmenv_hooks.helper.errors import Problem
 from llmenv_hooks.helper.failures import read_failure
 from llmenv_hooks.helper.identity import DEAD, ELSEWHERE, HERE, read_record
@@ -60,6 +60,8 @@ def left_over_services(config: Config) -> Iterator[Finding]:
 
 def proxy(service: Service, config: Config) -> Iterator[Finding]:
     """Find a proxy that agents would ask for the service; we ourselves never ask one."""
+    import urllib.request
+
     host = urlsplit(config.url(service)).hostname or ""
     known = urllib.request.getproxies_environment()
     bypass = urllib.request.proxy_bypass_environment  # type: ignore[attr-defined]
@@ -169,5 +171,6 @@ SERVICE_CHECKS = {
     "address": _address,
     "who may ask": who_may_ask,
     "state": _state,
+    "kept by": kept,
     "left behind": processes_left_behind,
 }

@@ -9,10 +9,10 @@ from __future__ import annotations
 import _socket
 import os
 
+from llmenv_hooks.helper.checksums import checksum
 from llmenv_hooks.helper.directories import make_directory, ours_alone
 from llmenv_hooks.helper.files import link_target, make_link
 from llmenv_hooks.helper.places import Files, runtime_directory
-from llmenv_hooks.helper.services import checksum
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -46,10 +46,24 @@ def prepare_socket(files: Files) -> None:
         make_link(path, files.sock)
 
 
+def bridge_listens(files: Files) -> bool:
+    """True when the bridge has its socket open."""
+    sock = _socket.socket(_socket.AF_UNIX)
+    try:
+        sock.settimeout(0.25)
+        sock.connect(socket_path(files))
+    except OSError:
+        return False
+    else:
+        return True
+    finally:
+        sock.close()
+
+
 def ask_bridge(
     files: Files, method: str = "llmenv/status", params: dict[str, str] | None = None
 ) -> dict[str, Any] | None:
-    """Return what the bridge tells about itself when asked for *method*, or None: it does not."""
+    """Return what the bridge answers to *method*, or None: it does not answer."""
     import json
 
     sock = _socket.socket(_socket.AF_UNIX)

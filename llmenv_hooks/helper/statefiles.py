@@ -18,6 +18,7 @@ STATE_FILES = (
     ("NAME.output", "instead of it, for a daemon that closes what it does not know"),
     ("NAME.sock", "the bridge's socket, for `llmenv connect`, `status` and `doctor`"),
     ("NAME.token", "the bridge's token, where the system cannot tell users apart"),
+    ("NAME.keeper", "who stays in front of the daemon, as a unit does: its identity record"),
     ("NAME.child", "why the bridge's server keeps dying, while it does"),
     ("NAME.fail", "the last failure: its message, count and time"),
     ("NAME.log", "the daemon's output, at most 1 MiB; what came before is in NAME.log.1"),

@@ -36,6 +36,7 @@ def test_a_service_is_started_shown_and_stopped(world: World) -> None:
         "url": f"http://{world.bind}/mcp",
         "log": str(world.path("log")),
         "detail": "",
+        "keeper": None,
         "bridge": None,
         "left_behind": [],
     }
