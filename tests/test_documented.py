@@ -24,6 +24,7 @@ ELSEWHERE = {
     r"uv tool install .*": "test_uv_pip_and_an_upgrade_by_pipx_install_it",
     r"python3 -m venv ~/\.llmenv && .*": "test_uv_pip_and_an_upgrade_by_pipx_install_it",
     r"llmenv setup": "test_it_asks_three_things_and_shows_what_it_writes",
+    r"llmenv unit \w+ \w+ --(write|remove)": "test_a_real_systemd_keeps_a_service",
     # Another machine, by its socket.
     r"sock=.*|mkdir -p -m 700 .*|ssh -fN .*": "test_a_socket_that_ssh_has_brought_is_used",
 }
