@@ -167,8 +167,8 @@ def seen(svg: str) -> str:
 def test_a_fresh_account_sees_what_the_picture_shows(installed: Path, tmp_path: Path) -> None:
     (tmp_path / picture.WHEEL).symlink_to(installed.parents[1] / picture.WHEEL)
     shown = picture.record(tmp_path)
-    installed, set_up, stored, killed, found, status = (said for _, said in shown)
-    assert "These apps are now available" in installed
+    pipx, set_up, stored, killed, found, status = (said for _, said in shown)
+    assert "These apps are now available" in pipx
     assert "an agent sees memory with 4 tools: store, search, list, forget" in set_up
     assert "Claude Code, /home/ada/.claude.json" in set_up
     assert killed == ""
