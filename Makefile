@@ -10,8 +10,10 @@ SUITE := node@22 @modelcontextprotocol/conformance@0.2.0-alpha.12 \
 # also run without /proc.
 HOOK := tests/hooks
 LOOK := $(foreach name,any_setting fires manners neighbours state restricted bash zsh fish,$(HOOK)/test_$(name).py)
+# What a newer shell or a newer Python has broken.
+NEWEST := $(HOOK) tests/test_examples.py tests/test_chaos.py tests/protocol/test_services_at_the_prompt.py
 
-.PHONY: help run test bench chaos agents conformance docs picture dist llmenv-ensure.py setup tools clean
+.PHONY: help run test newest bench chaos agents conformance docs picture dist llmenv-ensure.py setup tools clean
 
 help:           ## list the targets
 	@sed -n 's/^\([a-z.-]*\):.*## /\1\t/p' Makefile | expand -t 18
@@ -26,6 +28,10 @@ test: tools ## check types and style, then run all tests
 	$(BIN)/pytest --numprocesses 4
 	WITHOUT_PROC=1 $(BIN)/pytest --numprocesses 4 $(LOOK)
 	BASH_COMPAT=3.2 $(BIN)/pytest --numprocesses 4 -k 'not zsh and not fish' $(HOOK)
+
+newest:         ## run the hook's tests with the shells and the Python of Debian sid (root, 30 minutes)
+	tests/newest.sh sh -ec 'bash --version | head -n 1; zsh --version; fish --version; python3 --version; \
+	    make --silent setup; .venv/bin/pytest --numprocesses 2 $(NEWEST)'
 
 bench: tools ## what the hook costs, beside nothing, direnv, zoxide and mise (4 minutes)
 	PYTHONPATH=tests $(BIN)/python bench/bench.py
@@ -101,4 +107,4 @@ dist: setup     ## build what a release has: wheel, sdist, the packed files, and
 	cd dist && sums=$$(sha256sum * 2>/dev/null || shasum -a 256 *) && echo "$$sums" >SHA256SUMS
 
 clean:          ## remove what the other targets made
-	rm -rf .venv dist llmenv-ensure.py llmenv-bridge.py .demo .mypy_cache .pytest_cache .ruff_cache .hypothesis realagents/node_modules
+	rm -rf .venv dist llmenv-ensure.py llmenv-bridge.py .demo .newest .mypy_cache .pytest_cache .ruff_cache .hypothesis realagents/node_modules
