@@ -39,11 +39,11 @@ def client(
         bool, typer.Option("--http", help="Give it the URL, and not `llmenv connect`.")
     ] = False,
 ) -> None:
-    """Print the configuration by which an agent uses the services.
+    """Show, write or remove the services in an agent's config.
 
-    It has the agent start `llmenv connect`, which starts the service if it is down. Without AGENT:
-    the agents, their files, and whether the services are in them. --write then brings every file
-    up to date that has something of ours, each in the way that it has.
+    The agent then starts `llmenv connect`, which starts the service if it is down. Without AGENT it
+    lists the agents, their files, and whether the services are in them; with --write it updates
+    every file that has something of ours.
     """
     if write and remove:
         raise UsageError("--write and --remove exclude each other")

@@ -10,7 +10,7 @@ from llmenv_hooks.commands.known import config_or_what_runs
 from llmenv_hooks.commands.parameters import known_services, meant_services, services_argument
 from llmenv_hooks.commands.progress import for_each_service
 from llmenv_hooks.helper.configfiles import load_config
-from llmenv_hooks.helper.errors import Problem, UsageError
+from llmenv_hooks.helper.errors import EnsureOutcome, Problem, UsageError
 from llmenv_hooks.helper.handover import hand_to
 from llmenv_hooks.helper.managers import manager_of
 from llmenv_hooks.helper.places import state_dir
@@ -82,7 +82,8 @@ def restart_services(
 def _start(service: Service) -> tuple[str, str]:
     kept, note = _start_unit(service)
     result = ensure(service, state_dir(), timeout=patience(service), revive=True)
-    return f"{kept or result.outcome} pid={result.pid or '-'}", note or result.note
+    did = "started" if result.outcome == EnsureOutcome.SPAWNED else "runs already"
+    return f"{kept or did}, pid {result.pid or 'unknown'}", note or result.note
 
 
 def _start_unit(service: Service) -> tuple[str, str]:

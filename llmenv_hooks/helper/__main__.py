@@ -10,7 +10,6 @@ import sys
 
 from llmenv_hooks.helper.arguments import USAGE, Arguments
 from llmenv_hooks.helper.errors import NotYet, Problem, Result
-from llmenv_hooks.helper.foreground import keep
 from llmenv_hooks.helper.output import open_standard_descriptors, say, say_json
 from llmenv_hooks.helper.places import state_dir
 from llmenv_hooks.helper.protocol import ensure, ensure_at
@@ -60,6 +59,8 @@ def _run_command(arguments: Arguments) -> int:
 
         return connect(arguments.values["--connect"])
     if "--foreground" in arguments.values:
+        from llmenv_hooks.helper.foreground import keep
+
         return keep(arguments.values["--foreground"])
     packed = arguments.path("--pack")
     if packed is not None:

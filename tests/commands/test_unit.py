@@ -129,7 +129,7 @@ def test_a_service_that_systemd_keeps_is_stopped_and_started(world: World) -> No
         assert world.run(world.hook_argv()).returncode == 1
         assert judged(world) == []
         started = llmenv(world, "start")
-        assert started.stdout == f"memory kept by llmenv-memory.service pid={memory_pid(world)}\n"
+        assert started.stdout == f"memory kept by llmenv-memory.service, pid {memory_pid(world)}\n"
         assert manager.ctl("is-enabled", "llmenv-memory.service", "llmenv-memory.socket") == (
             "enabled\nenabled"
         )
