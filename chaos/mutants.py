@@ -48,8 +48,8 @@ class Mutant(NamedTuple):
 MUTANTS = (
     Mutant(
         "there is no second look under the lock",
-        "        sight = look(service, files)\n        former",
-        '        sight = Sight("down")\n        former',
+        "        sight = look(service, files)\n        # A keeper",
+        '        sight = Sight("down")\n        # A keeper',
         (
             "tests/protocol/test_seed.py::test_it_looks_again_under_the_lock",
             "tests/protocol/test_lost_files.py::test_a_deleted_pidfile_is_published_again",

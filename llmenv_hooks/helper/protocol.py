@@ -233,7 +233,9 @@ def _act(attempt: Attempt, lock: int, unfit: str, start: Start) -> Result:
     hung_since: float | None = None
     while True:
         sight = look(service, files)
-        former = former_files(service, files) if sight.state in NOBODYS else None
+        # A keeper may know an older config.
+        is_nobodys = sight.state in NOBODYS and not attempt.keeper
+        former = former_files(service, files) if is_nobodys else None
         if former:
             if not take_over(service, former, files):
                 attempt.wait(f"{start_lock_holder(former)} is at work on {former.service}")

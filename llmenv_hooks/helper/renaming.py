@@ -1,7 +1,8 @@
 """A service that was renamed in the config keeps its daemon, which gets the files of the new name.
 
 It is known by its command and its address, which no two services of a config share, and by the
-config for which it was started: where two configs name it differently, it stays whose it is.
+config for which it was started: where two configs name it differently, it stays whose it is, and so
+it does while a service manager keeps it by its former name.
 NAME.life moves last, so that who is killed on the way leaves a daemon that the next look finds by
 its former name, and goes on with.
 """
@@ -33,8 +34,9 @@ def former_files(service: Service, files: Files) -> Files | None:
     for other, record in living(files.directory):
         is_same = (record.digest, record.bind) == (service.digest, service.bind)
         config = config_of(other) or config_of(files)  # it may have moved already
-        if is_same and other.stem != files.stem and config == service.config != "":
-            return None if keeper_of(other) else other
+        is_ours = config == service.config != "" and not keeper_of(other)
+        if is_same and is_ours and other.stem != files.stem:
+            return other
     return None
 
 
@@ -60,6 +62,7 @@ def take_over(service: Service, old: Files, files: Files) -> bool:
         else:
             end_tree(service, old, f"it is called {files.service} now")
             _remove_published(old)
+            remove_file(old.sock)
         return True
     finally:
         release_start_lock(lock, old)
@@ -97,5 +100,5 @@ def _move(old: Files, files: Files, pid: int) -> None:
 
 
 def _remove_published(old: Files) -> None:
-    for path in (old.pid, old.alive, old.output, old.fail):
+    for path in (old.pid, old.alive, old.output, old.fail, old.keeper):
         remove_file(path)
