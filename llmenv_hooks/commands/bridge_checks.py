@@ -67,6 +67,8 @@ def needs_token(service: Service, files: Files) -> bool:
 
     The bridge knows whether the kernel tells users apart; while it is down, the address says it.
     """
+    if not service.port:
+        return False
     told = ask_bridge(files) or {}
     return bool(told.get("by_token", not is_local(service.host)))
 

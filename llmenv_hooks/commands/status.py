@@ -74,9 +74,9 @@ def _row(service: Service, config: Config) -> dict[str, object]:
         "service": service.name,
         "state": "elsewhere",
         "pid": None,
-        "address": service.bind or None,
+        "address": service.bind or (None if service.url else "socket"),
         "uptime": None,
-        "url": config.url(service),
+        "url": config.url(service) or None,
         "log": None,
     }
     if service.url:

@@ -71,7 +71,7 @@ class Attempt:
         """
         if time.monotonic() >= self.deadline:
             raise NotYet(
-                f"{self.service.name}: not up yet on {self.service.bind}: {why};"
+                f"{self.service.name}: not up yet on {self.service.place}: {why};"
                 f" it goes on, its output is in {printable(self.files.log)}"
             )
         time.sleep(0.02)

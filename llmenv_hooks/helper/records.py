@@ -8,7 +8,7 @@ from llmenv_hooks.helper.configs import Config
 from llmenv_hooks.helper.identity import Identity, read_record
 from llmenv_hooks.helper.places import Files
 from llmenv_hooks.helper.realms import lives_here
-from llmenv_hooks.helper.services import Service
+from llmenv_hooks.helper.services import GUARDED, NO_BRIDGE, Service
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ def left_over(config: Config, state: str) -> list[Service]:
     """Return what runs here by its record in *state*, though *config* has it no more."""
     known = {service.name for service in config.services if not service.url}
     return [
-        Service(files.service, bind=record.bind, bridge=False)
+        Service(files.service, bind=record.bind, bridge=NO_BRIDGE if record.bind else GUARDED)
         for files, record in living(state)
         if files.service not in known
     ]
@@ -46,6 +46,6 @@ def recorded(state: str) -> list[Files]:
 def started_as(bind: str, files: Files) -> str:
     """Say which service beside *files*, of another name, has *bind*; "" when none has."""
     for other, record in living(files.directory):
-        if other.service != files.service and record.bind == bind:
+        if other.service != files.service and record.bind == bind != "":
             return f"started as {other.service}; llmenv stop {other.service}"
     return ""

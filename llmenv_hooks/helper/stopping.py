@@ -9,6 +9,7 @@ from llmenv_hooks.helper.directories import make_directory
 from llmenv_hooks.helper.errors import Elsewhere, NotYet, Problem, printable
 from llmenv_hooks.helper.files import remove_file
 from llmenv_hooks.helper.identity import HERE, read_record
+from llmenv_hooks.helper.listeners import who_listens
 from llmenv_hooks.helper.locks import (
     life_is_held,
     release_start_lock,
@@ -19,7 +20,6 @@ from llmenv_hooks.helper.logfile import drop_farewell, log_size, note_in_log
 from llmenv_hooks.helper.marks import marked, strays
 from llmenv_hooks.helper.owners import life_holders
 from llmenv_hooks.helper.places import Files, beside, cannot_use, instances
-from llmenv_hooks.helper.ports import find_listener
 from llmenv_hooks.helper.processes import descendants, send_signal, start_time
 from llmenv_hooks.helper.proofs import mark_stopped
 from llmenv_hooks.helper.realms import in_our_realm
@@ -86,8 +86,8 @@ def _stop(service: Service, files: Files, deadline: float, why: str) -> bool:
                     "not started by llmenv; stop it yourself"
                 )
                 raise Problem(
-                    f"{service.name}: {find_listener(service) or 'a process'} serves"
-                    f" {service.bind}, but was {whose}"
+                    f"{service.name}: {who_listens(service, files) or 'a process'} serves"
+                    f" {service.place}, but was {whose}"
                 )
             remove_file(files.pid)
             remove_file(files.fail)
