@@ -23,12 +23,14 @@ class Format(NamedTuple):
     """How to read and edit a text; None stands for no file, which is not an empty one.
 
     *read* comes first: it raises Unreadable for a text that the other two could not edit.
-    *put* returns the text with a value at a path of keys, *drop* the text without it.
+    *put* returns the text with a value at a path of keys, *drop* the text without it, and *span*
+    from where to before where all stands that makes the value at a path.
     """
 
     read: Callable[[str], Any]
     put: Callable[[str | None, Sequence[str], object], str]
     drop: Callable[[str, Sequence[str]], str | None]
+    span: Callable[[str, Sequence[str]], tuple[int, int]]
 
 
 def newline_of(text: str) -> str:

@@ -179,4 +179,13 @@ def _drop(text: str, path: Sequence[str]) -> str | None:
     return "".join(lines)
 
 
-YAML = Format(_read, _put, _drop)
+def _span(text: str, path: Sequence[str]) -> tuple[int, int]:
+    document = _Document(text)
+    server = document.server(path[0])
+    ends = [0]
+    for line in document.lines:
+        ends.append(ends[-1] + len(line))
+    return ends[server.start], ends[server.end]
+
+
+YAML = Format(_read, _put, _drop, _span)

@@ -13,7 +13,7 @@ from llmenv_hooks.helper.errors import Problem, printable
 from llmenv_hooks.helper.places import config_path, state_dir, xdg_directory
 from llmenv_hooks.helper.records import living, recorded
 
-KEPT = ("backup", "setup.json")  # files of the user's, and what `setup --undo` goes by
+KEPT = ("backup", "setup.json", "share.json")  # files of the user's, and what `--undo` goes by
 
 
 def prune(

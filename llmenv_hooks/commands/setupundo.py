@@ -16,6 +16,7 @@ from llmenv_hooks.commands.init import store
 from llmenv_hooks.commands.install import uninstall
 from llmenv_hooks.commands.lifecycle import stop_services
 from llmenv_hooks.commands.setuprecord import SetupRecord
+from llmenv_hooks.commands.shareundo import unshare
 from llmenv_hooks.helper.configfiles import load_config
 from llmenv_hooks.helper.errors import Problem, printable
 from llmenv_hooks.helper.places import config_path, state_dir, xdg_directory
@@ -35,6 +36,7 @@ def take_out() -> None:
     config = load_config()
     record = SetupRecord()
     steps: list[Callable[[], None]] = [
+        lambda: unshare([]),
         lambda: _take_from_agents(config),
         lambda: _stop(config),
         lambda: uninstall(None),

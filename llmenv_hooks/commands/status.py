@@ -10,7 +10,7 @@ import typer
 
 from llmenv_hooks.commands import tables
 from llmenv_hooks.commands.agentfiles import outdated_files
-from llmenv_hooks.commands.bridge_checks import left_behind, summary
+from llmenv_hooks.commands.bridge_checks import left_behind, sharing, summary
 from llmenv_hooks.commands.known import config_or_what_runs
 from llmenv_hooks.commands.parameters import meant_services, services_argument
 from llmenv_hooks.helper.errors import Problem, printable
@@ -19,12 +19,14 @@ from llmenv_hooks.helper.places import state_dir
 from llmenv_hooks.helper.programs import expanded_headers
 from llmenv_hooks.helper.records import left_over
 from llmenv_hooks.helper.status import inspect
+from llmenv_hooks.sharing.copies import shown_bytes
 
 if TYPE_CHECKING:
     from llmenv_hooks.helper.configs import Config
     from llmenv_hooks.helper.services import Service
 
-COLUMNS = ("service", "state", "pid", "address", "uptime")  # 80 characters wide; --json has all
+# 80 characters wide; --json has all.
+COLUMNS = ("service", "state", "pid", "address", "uptime", "agents", "saves")
 
 
 def show_status(
@@ -76,6 +78,8 @@ def _row(service: Service, config: Config) -> dict[str, object]:
         "pid": None,
         "address": service.bind or (None if service.url else "socket"),
         "uptime": None,
+        "agents": None,
+        "saves": None,
         "url": config.url(service) or None,
         "log": None,
     }
@@ -89,6 +93,9 @@ def _row(service: Service, config: Config) -> dict[str, object]:
         return row | {"state": "unknown", "detail": str(problem)}
     row |= {"state": seen.state, "pid": seen.pid, "uptime": seen.uptime}
     row |= {"bridge": seen.bridge, "left_behind": left_behind(seen.files)}
+    if seen.bridge:
+        agents, saved = sharing(seen.bridge)
+        row |= {"agents": agents, "saves": saved}
     detail = seen.detail
     if service.is_default and seen.state == "down":
         detail = "the default, since no config names a service; llmenv init writes one"
@@ -107,8 +114,11 @@ def _asked(service: Service) -> dict[str, object]:
 def _print_table(rows: list[dict[str, object]]) -> None:
     table = tables.new(*COLUMNS)
     for row in rows:
-        uptime = row["uptime"]
-        shown = row | {"uptime": _duration(uptime) if isinstance(uptime, float) else None}
+        uptime, saves = row["uptime"], row["saves"]
+        shown = row | {
+            "uptime": _duration(uptime) if isinstance(uptime, float) else None,
+            "saves": shown_bytes(saves) if isinstance(saves, int) and saves else None,
+        }
         cells = (shown[column] for column in COLUMNS)
         table.add_row(*("-" if cell is None else printable(str(cell)) for cell in cells))
     tables.show(table, whole=True)

@@ -26,6 +26,7 @@ STATE_FILES = (
     ("hook.fail", "why no newer hook could be rendered for open shells"),
     ("config.toml.fail", "what is wrong with the config, while it is"),
     ("setup.json", "what `llmenv setup` has made, for `--undo`"),
+    ("share.json", "what `llmenv share` has changed, for `--undo`"),
     ("backup/", "files of yours as they were before there was anything of ours in them"),
     ("helper.log", "the traceback of a bug in a background run; with LLMENV_DEBUG, what each does"),
     ("README", "this table"),
