@@ -6,6 +6,9 @@ BIN := .venv/bin
 TOOLS := zsh fish strace shellcheck shfmt direnv zoxide tmux git npm
 SUITE := node@22 @modelcontextprotocol/conformance@0.2.0-alpha.12 \
     @modelcontextprotocol/sdk@1 @modelcontextprotocol/client@2
+# What npm's users share most, for the tests of `llmenv share`.
+SERVERS := @modelcontextprotocol/server-memory@2026.8.31 \
+    @modelcontextprotocol/server-everything@2026.8.31
 # The tests of the hook, which are also run without /proc, and as in bash 3.2.
 HOOK := tests/hooks
 
@@ -70,6 +73,10 @@ setup: .venv/ready .venv/proxy/ready
 	npm install --silent --no-save --prefix .venv/conformance $(SUITE)
 	@touch $@
 
+.venv/servers/ready: Makefile | .venv/ready
+	npm install --silent --no-save --prefix .venv/servers $(SERVERS)
+	@touch $@
+
 # As root on Debian the missing tools are installed; elsewhere the tests that want them say so.
 # mise comes from npm, which root gets from Debian; without it tests take what it does in short (in CI
 # they must not), and the benchmark leaves it out.
@@ -86,6 +93,8 @@ tools: setup
 	else echo 'mise is not installed: npm could not do it' >&2; [ "$$CI" != true ]; fi
 	@$(MAKE) --silent .venv/conformance/ready || \
 	    { echo 'no conformance suite: npm could not install it' >&2; [ "$$CI" != true ]; }
+	@$(MAKE) --silent .venv/servers/ready || \
+	    { echo 'no servers to share: npm could not install them' >&2; [ "$$CI" != true ]; }
 
 clean:          ## remove what the other targets made
 	rm -rf .venv dist llmenv-ensure.py llmenv-bridge.py .demo .mypy_cache .pytest_cache .ruff_cache .hypothesis realagents/node_modules

@@ -164,12 +164,15 @@ def _drop(text: str, path: Sequence[str]) -> str | None:
     value = _read(text)
     for key in path:
         value = value[key]
-    if text == _appended(None, path, value):
+    is_table = isinstance(value, dict)
+    if is_table and text == _appended(None, path, value):
         return None
     keys = tuple(path)
     ours = [one for one in _statements(text) if (*one.table, *one.key)[: len(keys)] == keys]
     if not ours:
         return _within(text, path, lambda holder: holder.pop(path[-1]))
+    if not is_table:
+        return _without(text, ours)
     # The empty line that `_put` writes before a table goes with it, unless something stands below
     # that the line is now before.
     newline, head, tail = newline_of(text), text[: ours[0].start], text[ours[-1].line :]

@@ -47,9 +47,10 @@ _SPELLINGS = {
     "zed": _NONE,
 }
 # What is another in each project, whoever replaces it.
+_VARIABLES = "(?:PWD|OLDPWD|CLAUDE_PROJECT_DIR|VIRTUAL_ENV)"
 _OF_A_PROJECT = re.compile(
-    r"\{(?:env:)?(?:workspace\w*|project\w*|file\w*|relativeFile\w*|cwd|PWD|OLDPWD"
-    r"|CLAUDE_PROJECT_DIR|VIRTUAL_ENV)\b[^}]*\}|\$(?:PWD|CLAUDE_PROJECT_DIR)\b"
+    r"\$\{(?:workspace|project|file|relativeFile|cwd)\w*\b[^}]*\}"
+    rf"|\{{(?:env:)?{_VARIABLES}\b[^}}]*\}}|\${_VARIABLES}\b"
 )
 _RELATIVE = re.compile(r"(?:^|=)\.{1,2}(?:/|$)")
 _USER_HOME = "${userHome}"

@@ -62,7 +62,8 @@ def run_of(argv: Sequence[str]) -> Run:
         return run_of(rest) if rest else Run(["uv"], "", [])
     if _INTERPRETERS.fullmatch(words[0]) and len(words) > 1:
         return _interpreted(words)
-    return Run([words[0]], words[0] if _SCRIPT.search(words[0]) else "", words[1:])
+    script = words[0] if _SCRIPT.search(words[0]) else ""
+    return Run([_SCRIPT.sub("", words[0])], script, words[1:])
 
 
 def _launched(words: Sequence[str], valued: set[str]) -> Run:

@@ -22,12 +22,14 @@ if TYPE_CHECKING:
 class Turned(NamedTuple):
     """One entry that was turned, as the record keeps it.
 
-    *before* and *after* are what stood in the file's text, *values* what that was in data.
+    *before* and *after* are what stood in the file's text, *tail* what of *after* stands behind the
+    entry as it is now: comments of what was dropped.  *values* are *before* in data.
     """
 
     path: str
     before: str
     after: str
+    tail: str
     values: dict[str, Any]
 
 
@@ -57,8 +59,9 @@ def what_turned(agent: Agent, path: str, entry: str, old: str, new: str) -> Turn
     """Return what an edit of *entry* from the text *old* to *new* has replaced by what."""
     keys, entries = agent.entries(old)
     start, end = agent.format.span(old, (*keys, entry))
-    after = new[start : len(new) - (len(old) - end)]
-    return Turned(path, old[start:end], after, _plain(entries[entry]))
+    to = len(new) - (len(old) - end)
+    behind = agent.format.span(new, (*keys, entry))[1]
+    return Turned(path, old[start:end], new[start:to], new[behind:to], _plain(entries[entry]))
 
 
 def restored(name: str, agent: Agent, text: str, entry: str, was: Turned, service: str) -> str:
@@ -78,12 +81,12 @@ def restored(name: str, agent: Agent, text: str, entry: str, was: Turned, servic
     start, end = agent.format.span(text, path)
     if text.startswith(was.after, start):
         return text[:start] + was.before + text[start + len(was.after) :]
-    ours = {*_how_it_starts(name), *agent.by_command([])}
+    ours = {*_how_it_starts(name), *agent.by_command([""])}
     if _but(now, ours) == _but(was.values, ours):
-        before = was.before
-        if text[:end].endswith("\n") and not before.endswith(("\n", "}")):
+        before, rest = was.before, text[end:].removeprefix(was.tail)
+        if text[:end].endswith("\n") and not before.endswith("\n"):
             before += newline_of(text)
-        return text[:start] + before + text[end:]
+        return text[:start] + before + rest
     return _with_values(agent, text, path, was.values, ours)
 
 
