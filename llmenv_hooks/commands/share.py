@@ -63,7 +63,7 @@ def share(
             raise UsageError("which server? llmenv share lists them; or --all")
         _print_list(candidates)
         return
-    _share(_chosen(candidates, names, force), config, dry_run)
+    _share(_chosen(candidates, names, force), config, dry_run, force)
 
 
 def _chosen(candidates: list[Candidate], names: list[str] | None, force: bool) -> list[Candidate]:
@@ -87,7 +87,7 @@ def _chosen(candidates: list[Candidate], names: list[str] | None, force: bool) -
     return [known[name] for name in dict.fromkeys(names)]
 
 
-def _share(chosen: list[Candidate], config: Config, dry_run: bool) -> None:
+def _share(chosen: list[Candidate], config: Config, dry_run: bool, force: bool) -> None:
     """Share all that are *chosen*, one after the other; go on after one that fails.
 
     Raises:
@@ -105,7 +105,7 @@ def _share(chosen: list[Candidate], config: Config, dry_run: bool) -> None:
         if dry_run:
             continue
         try:
-            share_one(one, forced=bool(one.doubt))
+            share_one(one, forced=force)
         except Problem as problem:
             print(f"llmenv: {problem}", file=sys.stderr)
             failed = True

@@ -50,7 +50,9 @@ def _services_of(names: Sequence[str], record: ShareRecord) -> list[str]:
         if name not in services:
             have = ", ".join(services) or "none"
             raise UsageError(f"{printable(name, 80)!r} is not shared; have: {have}")
-    return [services[name] for name in dict.fromkeys(names or services)]
+    # The last first, as they were put into the config: so nothing of ours is left in that.
+    chosen = set(names or services)
+    return [services[name] for name in reversed(services) if name in chosen]
 
 
 def _give_back(service: str, record: ShareRecord) -> bool:
