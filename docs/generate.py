@@ -9,6 +9,7 @@ import re
 from pathlib import Path
 
 from llmenv_hooks.helper.statefiles import STATE_FILES
+from llmenv_hooks.sharing.harm import KNOWN
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -19,11 +20,20 @@ def state_files() -> str:
     return "\n".join(["| file | holds |", "|---|---|", *rows])
 
 
+def servers_that_do_harm() -> str:
+    """Return the table of the servers that are known to do harm when they are shared."""
+    reasons = {
+        reason: [name for name in KNOWN if KNOWN[name] == reason] for reason in KNOWN.values()
+    }
+    rows = [f"| {', '.join(map(_code, names))} | {reason} |" for reason, names in reasons.items()]
+    return "\n".join(["| package or image | why not |", "|---|---|", *rows])
+
+
 def _code(name: str) -> str:
     return f"`{name}`"
 
 
-TABLES = {"state files": state_files}
+TABLES = {"state files": state_files, "servers that do harm": servers_that_do_harm}
 
 
 def generated(text: str) -> str:

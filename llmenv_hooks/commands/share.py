@@ -41,7 +41,9 @@ def share(
         bool, typer.Option("--undo", help="Give each agent its own back; all, without NAME.")
     ] = False,
 ) -> None:
-    """Share the servers that each agent starts for itself: one process for all agents.
+    """Share the servers that agents start.
+
+    Each agent has a process of its own of every server in its file; shared, they have one.
 
     Without NAME: which there are, how many copies run, what those take, and which can be shared.
     With NAME: each becomes a service on a socket, and the entry of every agent that has it

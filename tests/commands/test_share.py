@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -11,10 +10,14 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import pytest
 from bridges import SERVER
 from commands.support import install, llmenv, refused
-from daemons import DEADLINE_S, PYTHON, World, missing, processes_with, wait_until
+from daemons import PYTHON, World, missing, processes_with, wait_until
+from stdio_agent import Agent
+
+from llmenv_hooks.agents.table import AGENTS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    import subprocess
+    from collections.abc import Iterator
 
 ROOT = Path(__file__).parents[2]
 NODE = ROOT / ".venv" / "servers" / "node_modules" / ".bin"
@@ -96,43 +99,8 @@ def share(home: Home, *words: str) -> subprocess.CompletedProcess[str]:
     return llmenv(home, "share", *words)
 
 
-class Agent:
-    """An agent that has started a server over stdio."""
-
-    def __init__(self, home: Home, argv: Sequence[str], **env: str) -> None:
-        self.child = home.begin(argv, stdin=subprocess.PIPE, env=home.env | env)
-
-    def hello(self) -> None:
-        hello = {"protocolVersion": "2025-06-18", "capabilities": {}}
-        self.ask("initialize", {**hello, "clientInfo": {"name": "agent", "version": "1"}})
-        self.send({"method": "notifications/initialized"})
-
-    def send(self, message: dict[str, Any]) -> None:
-        assert self.child.stdin
-        self.child.stdin.write(json.dumps({"jsonrpc": "2.0"} | message) + "\n")
-        self.child.stdin.flush()
-
-    def ask(self, method: str, params: dict[str, Any]) -> dict[str, Any]:
-        assert self.child.stdout
-        self.send({"id": 1, "method": method, "params": params})
-        for line in self.child.stdout:
-            answer = json.loads(line)
-            if answer.get("id") == 1:
-                return dict(answer["result"])
-        raise AssertionError("it ended")
-
-    def call(self, tool: str, arguments: dict[str, Any]) -> None:
-        found = self.ask("tools/call", {"name": tool, "arguments": arguments})
-        assert not found.get("isError"), found
-
-    def end(self) -> None:
-        self.child.communicate(timeout=DEADLINE_S)
-
-
 def entries(path: Path, agent: str) -> dict[str, list[str]]:
     """Return the argv of each server in the file of *agent*, as that agent starts it."""
-    from llmenv_hooks.agents.table import AGENTS
-
     found = AGENTS[agent].entries(path.read_text())[1]
     return {name: AGENTS[agent].command_of(entry) for name, entry in found.items()}
 
@@ -167,9 +135,9 @@ def test_twelve_processes_become_three_and_twelve_again(home: Home) -> None:
         return sorted(found - bridges)
 
     strangers = set(running())
-    own = [Agent(home, argv, **store) for argv in servers.values() for _ in home.FILES]
+    own = [Agent(home, argv=argv, **store) for argv in servers.values() for _ in home.FILES]
     for each in own:
-        each.hello()
+        each.initialize()
     assert len(set(running()) - strangers) == 12
     rows = home.listed()
     for name in servers:
@@ -182,13 +150,15 @@ def test_twelve_processes_become_three_and_twelve_again(home: Home) -> None:
     assert (done.returncode, done.stderr) == (0, ""), done
     assert home.config.stat().st_mode & 0o777 == 0o600
     shared = [
-        Agent(home, entries(home.file(agent), agent)[name])
+        Agent(home, argv=entries(home.file(agent), agent)[name])
         for agent in home.FILES
         for name in servers
     ]
     for at, one in enumerate(shared):
-        one.hello()
-        one.call(*calls[list(servers)[at % 3]])
+        one.initialize()
+        tool, arguments = calls[list(servers)[at % 3]]
+        answer = one.call("tools/call", {"name": tool, "arguments": arguments})
+        assert not answer["result"].get("isError"), answer
     assert len(set(running()) - strangers) == 3
     rows_of = {row["service"]: row for row in json.loads(llmenv(home, "status", "--json").stdout)}
     assert {name: row["agents"] for name, row in rows_of.items()} == dict.fromkeys(servers, 4)
@@ -310,7 +280,7 @@ def test_what_cannot_be_given_back_yet_runs_on(home: Home) -> None:
     assert "x runs on: an agent still has it" in done.stderr
     assert home.file("claude").read_bytes() == before[str(home.file("claude"))]
     home.file("gemini").write_bytes(turned)
-    Agent(home, entries(home.file("gemini"), "gemini")["x"]).end()
+    Agent(home, argv=entries(home.file("gemini"), "gemini")["x"]).end()
     assert share(home, "--undo").returncode == 0
     assert home.contents() == before
     assert share(home, "--undo").stdout == "nothing is shared\n"
