@@ -5,7 +5,8 @@ from __future__ import annotations
 import contextlib
 from typing import TYPE_CHECKING
 
-from llmenv_hooks.agents.launcher import user_command
+from llmenv_hooks import onefile
+from llmenv_hooks.agents.launcher import one_file, user_command
 from llmenv_hooks.commands.agentfiles import agent_file
 from llmenv_hooks.commands.configedit import put_service
 from llmenv_hooks.commands.hello import tools_of
@@ -81,8 +82,11 @@ def _start(name: str) -> list[dict[str, Any]]:
     """Start the service *name*, and return the tools that an agent sees."""
     service = named_service(load_config(), name)
     ensure(service, state_dir(), timeout=patience(service), revive=True)
+    argv = user_command(name)
+    if one_file() in argv:
+        onefile.helpers()
     try:
-        return tools_of(user_command(name), service.start_timeout)
+        return tools_of(argv, service.start_timeout)
     except Problem as problem:
         raise Problem(
             f"{name}: {problem}; its environment may lack what the agents' has; nothing is shared"

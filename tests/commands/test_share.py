@@ -5,94 +5,25 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any
 
 import pytest
-from bridges import SERVER
-from commands.support import install, llmenv, refused
-from daemons import PYTHON, World, missing, processes_with, wait_until
+from commands.support import llmenv, refused
+from daemons import missing, processes_with, wait_until
 from stdio_agent import Agent
 
 from llmenv_hooks.agents.table import AGENTS
+from llmenv_hooks.commands.share import share as share_command
+from llmenv_hooks.helper.errors import UsageError
 
 if TYPE_CHECKING:
     import subprocess
-    from collections.abc import Iterator
+
+    from commands.agenthomes import Home
 
 ROOT = Path(__file__).parents[2]
 NODE = ROOT / ".venv" / "servers" / "node_modules" / ".bin"
 SECRET = "s3cret"
-
-
-class Home(World):
-    """A home in which four agents have files."""
-
-    FILES: ClassVar = {
-        "claude": ".claude.json",
-        "codex": ".codex/config.toml",
-        "gemini": ".gemini/settings.json",
-        "opencode": ".config/opencode/opencode.json",
-    }
-
-    def __init__(self, root: Path) -> None:
-        super().__init__(root)
-        self.env |= {"XDG_DATA_HOME": str(root / "data"), "XDG_CACHE_HOME": str(root / "cache")}
-        del self.env["XDG_CONFIG_HOME"]
-        self.config = self.home / ".config" / "llmenv" / "config.toml"
-        self.config.parent.mkdir(parents=True)
-        install(self)
-
-    def file(self, agent: str) -> Path:
-        return self.home / self.FILES[agent]
-
-    def give(self, agent: str, servers: dict[str, list[str]], **env: str) -> None:
-        """Write the file of *agent*, with *servers* over stdio in it, as that agent wants it."""
-        path = self.file(agent)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        if agent == "codex":
-            tables = [
-                f"[mcp_servers.{name}] # mine\ncommand = {json.dumps(argv[0])}\n"
-                f"args = {json.dumps(argv[1:])}\n"
-                + "".join(f"env.{key} = {json.dumps(value)}\n" for key, value in env.items())
-                for name, argv in servers.items()
-            ]
-            path.write_text('model = "m"\n\n' + "\n".join(tables))
-        elif agent == "opencode":
-            table: dict[str, Any] = {
-                name: {"type": "local", "command": argv, "environment": env}
-                for name, argv in servers.items()
-            }
-            path.write_text("// mine\n" + json.dumps({"mcp": table}, indent="\t"))
-        else:
-            table = {
-                name: {"command": argv[0], "args": argv[1:], "env": env}
-                for name, argv in servers.items()
-            }
-            path.write_text(json.dumps({"a": 1, "mcpServers": table, "z": 2}, indent=2))
-
-    def contents(self) -> dict[str, bytes]:
-        paths = map(self.file, self.FILES)
-        return {str(path): path.read_bytes() for path in paths if path.exists()}
-
-    def server(self, *modes: str) -> list[str]:
-        """Return the argv of the tests' own server."""
-        return [PYTHON, "-I", "-S", str(SERVER), *modes, f"notes={self.root}/notes"]
-
-    def listed(self) -> dict[str, str]:
-        """Return each row of the list, by the name of its server."""
-        done = llmenv(self, "share")
-        assert (done.returncode, done.stderr) == (0, ""), done
-        rows = [" ".join(line.split()) for line in done.stdout.splitlines()[1:]]
-        return {row.split()[0]: row for row in reversed(rows)}
-
-
-@pytest.fixture
-def home(tmp_path: Path) -> Iterator[Home]:
-    with Home(tmp_path / "w") as made:
-        try:
-            yield made
-        finally:
-            llmenv(made, "stop")
 
 
 def share(home: Home, *words: str) -> subprocess.CompletedProcess[str]:
@@ -301,17 +232,26 @@ def test_what_ended_half_way_can_be_undone(home: Home) -> None:
 @pytest.mark.parametrize(
     ("words", "why"),
     [
-        (("x", "--all"), "--all and NAME exclude each other"),
-        (("--undo", "--dry-run"), "exclude each other"),
-        (("--undo", "--force"), "exclude each other"),
-        (("--dry-run",), "which server?"),
-        (("nosuch",), "no server 'nosuch' of an agent's own; have: x"),
-        (("--undo", "x"), "'x' is not shared; have: none"),
+        ((["x"], "every"), "--all and NAME exclude each other"),
+        (([], "undo dry_run"), "--undo and --dry-run exclude each other"),
+        (([], "undo force"), "--undo and --force exclude each other"),
+        (([], "dry_run"), "which server?"),
+        ((["nosuch"], ""), "no server 'nosuch' of an agent's own; have: x"),
+        ((["x"], "undo"), "'x' is not shared; have: none"),
     ],
 )
-def test_what_is_asked_wrongly(home: Home, words: tuple[str, ...], why: str) -> None:
+def test_what_is_asked_wrongly(
+    home: Home, monkeypatch: pytest.MonkeyPatch, words: tuple[list[str], str], why: str
+) -> None:
     home.give("claude", {"x": ["y"]})
-    refused(share(home, *words), 2, why)
+    for name, value in home.env.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.delenv("XDG_CONFIG_HOME")
+    names, switches = words
+    given = dict.fromkeys(switches.split(), True)
+    with pytest.raises(UsageError) as refusal:
+        share_command(names, **given)
+    assert why in str(refusal.value)
 
 
 def test_there_is_nothing_to_share(home: Home) -> None:
