@@ -18,7 +18,7 @@ from bench_report import Row, interleaved, rows
 from bench_shells import MEMORY_SERVER, PYTHON, Place
 from bridges import SERVER
 from daemons import free_port, wait_until
-from packed import ENSURE, ensure
+from packed import ENSURE, RUN, ensure
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -56,7 +56,7 @@ class Bridged:
     def start(self) -> tuple[float, float]:
         """Start it cold; return the milliseconds until its port is open, and until an answer."""
         began = time.perf_counter()
-        argv = [PYTHON, "-I", "-S", str(ENSURE), "--quiet", "--timeout", str(DEADLINE_S)]
+        argv = [*RUN, str(ENSURE), "--quiet", "--timeout", str(DEADLINE_S)]  # as a hook does
         with subprocess.Popen(argv, env=self.place.environment()):
             wait_until(self.is_open, DEADLINE_S)
             opened = (time.perf_counter() - began) * 1e3

@@ -23,7 +23,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from daemons import alive, default_signals, wait_until
+from daemons import PYTHON, alive, default_signals, wait_until
 from guarded import GuardedWorld
 from packed import ensure
 
@@ -93,7 +93,7 @@ class BridgeBench:
         """Let the *phase* begin, with strace at the bridge; the bridge's pid, and strace."""
         world = self.world
         if phase == START:
-            stopping = [*world.bare()[:3], "-c", STOPPING, str(world.helper), "--timeout", "20"]
+            stopping = [PYTHON, "-I", "-S", "-c", STOPPING, str(world.helper), "--timeout", "20"]
             run = world.begin(stopping)
             pid = wait_until(lambda: stopped_child(run.pid)) or 0
             cause: Callable[[], None] = lambda: os.kill(pid, signal.SIGCONT)  # noqa: E731

@@ -29,7 +29,7 @@ from queue import SimpleQueue
 from typing import TYPE_CHECKING, NamedTuple, Protocol, TypeVar
 
 import model
-from daemons import World, default_signals, kill, processes_with, wait_until
+from daemons import PYTHON, World, default_signals, kill, processes_with, wait_until
 from packed import LOAD, ensure
 from stub import SLOW_S
 
@@ -116,7 +116,7 @@ class Bench:
     def __init__(self) -> None:
         self.world = World(Path(tempfile.mkdtemp(prefix="llmenv-chaos-")) / "w")
         self.marker = f"{self.world.root}/"
-        self.command = self.world.argv("--timeout", "10", modes=["slow"])
+        self.arguments = self.world.arguments("--timeout", "10", modes=["slow"])
         self.trace = self.world.root / "trace"
 
     def close(self) -> None:
@@ -141,7 +141,9 @@ class Bench:
         Raises:
             TimeoutExpired: it hangs, and was ended.
         """
-        return self.ended(self.begin([*prefix, *self.command]))
+        return self.ended(
+            self.begin([*prefix, PYTHON, "-I", "-S", str(self.world.helper), *self.arguments])
+        )
 
     def run_child(self, *strace: str) -> subprocess.CompletedProcess[str]:
         """Run it, with strace in the child that is to become the daemon, from the fork on.
@@ -149,8 +151,7 @@ class Bench:
         Raises:
             TimeoutExpired: it hangs, and was ended.
         """
-        *python, program = self.command[:4]
-        stopping = [*python, "-c", STOPPING, program, *self.command[4:]]
+        stopping = [PYTHON, "-I", "-S", "-c", STOPPING, str(self.world.helper), *self.arguments]
         run = self.begin(stopping)
         child = wait_until(lambda: stopped_child(run.pid)) or 0
         traced = ["strace", "-o", str(self.trace), "-b", "execve", *strace, "-p", str(child)]

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import os
-import zlib
 
 from llmenv_hooks import onefile
 from llmenv_hooks.helper.background import CONFIG_FAIL
+from llmenv_hooks.helper.checksums import checksum
 from llmenv_hooks.helper.complaints import complaint_paths
 from llmenv_hooks.helper.configfiles import load_config
 from llmenv_hooks.helper.configs import Config
@@ -82,8 +82,7 @@ class HookValues:
             place = onefile.directory()
         except Problem:
             place = os.path.dirname(self.helpers[0])
-        of = zlib.crc32(os.fsencode(f"{self.state}\0{hostname()}"))
-        return os.path.join(place, f"hook.{self.shell}-{of:08x}")
+        return os.path.join(place, f"hook.{self.shell}-{checksum([self.state, hostname()])}")
 
     def values(self) -> dict[str, object]:
         """Return what the templates need to know."""

@@ -171,8 +171,10 @@ def _take_away(kept: str) -> set[str]:
     unnamed = copies = _digests(place) - {kept}
     if not copies or not ours_alone(place):
         return copies
-    for text in _that_may_name_one(place):
+    for text in _hooks(place):
         unnamed = {digest for digest in unnamed if f"-{digest}.py".encode() not in text}
+    for text in _command_lines():
+        unnamed = {digest for digest in unnamed if not _is_run(place, digest, text)}
     cache = os.path.join(place, "__pycache__")
     for file in [*os.scandir(place), *(os.scandir(cache) if os.path.isdir(cache) else [])]:
         if file.name.partition(".")[0].rpartition("-")[2] in unnamed or _is_of_a_link(file.path):
@@ -194,13 +196,25 @@ def _digests(place: str) -> set[str]:
     return {found[1] for name in os.listdir(place) if (found := pattern.fullmatch(name))}
 
 
-def _that_may_name_one(place: str) -> Iterator[bytes]:
-    """Yield what hook files hold, `llmenv install`'s and the cache's, and all command lines."""
+def _is_run(place: str, digest: str, command_line: bytes) -> bool:
+    """True when *command_line* names a copy in *place*; others have copies of the same digest."""
+    return any(
+        os.fsencode(os.path.join(place, f"llmenv-{part}-{digest}.py")) in command_line
+        for part in ("ensure", "bridge")
+    )
+
+
+def _hooks(place: str) -> Iterator[bytes]:
+    """Yield what each hook file holds, `llmenv install`'s and the cache's."""
     cache = xdg_directory("XDG_CACHE_HOME", ".cache", "the cache")
     for directory in (place, cache):
         for name in os.listdir(directory) if os.path.isdir(directory) else []:
             if name.startswith("hook."):
                 yield read(os.path.join(directory, name)) or b""
+
+
+def _command_lines() -> Iterator[bytes]:
+    """Yield the command line of every process that can be seen."""
     if not has_proc():
         yield os.fsencode(run_tool("ps", "-A", "-ww", "-o", "args="))
         return

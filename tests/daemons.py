@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn, Self, TypeVar
 
 import pytest
-from packed import CRASH, ENSURE, did_its_part, ensure
+from packed import CRASH, ENSURE, RUN, did_its_part, ensure
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -208,6 +208,7 @@ class World:
         self.root = root
         self.home = root / "home"
         self.oracle = root / "oracle"
+        self.helper = ENSURE
         self.bind = bind or f"127.0.0.1:{free_port()}"
         self.state = root / "state" / "llmenv"
         self.config = root / "config" / "llmenv" / "config.toml"
@@ -219,7 +220,6 @@ class World:
             "XDG_STATE_HOME": str(root / "state"),
             "XDG_CONFIG_HOME": str(root / "config"),
             "XDG_RUNTIME_DIR": str(root / "run"),
-            "PYTHONDONTWRITEBYTECODE": "1",
             # `make test` runs the hook's tests once more with this set, as bash 3.2 takes things.
             **{name: value for name, value in os.environ.items() if name == "BASH_COMPAT"},
         }
@@ -260,14 +260,18 @@ class World:
             "stub", self.stub(*modes), self.bind, bridge=False, start_timeout=start_timeout
         )
 
-    def argv(self, *options: str, modes: Sequence[str] = ()) -> list[str]:
-        """Return the command line of an `llmenv-ensure` for the stub daemon."""
+    def arguments(self, *options: str, modes: Sequence[str] = ()) -> list[str]:
+        """Return the arguments of an `llmenv-ensure` for the stub daemon."""
         named = ["--service", "stub", "--bind", self.bind, "--no-bridge"]
-        return [*self.bare(*named, *options), "--", *self.stub(*modes)]
+        return [*named, *options, "--", *self.stub(*modes)]
+
+    def argv(self, *options: str, modes: Sequence[str] = ()) -> list[str]:
+        """Return the command line of an `llmenv-ensure` with these arguments."""
+        return self.bare(*self.arguments(*options, modes=modes))
 
     def bare(self, *arguments: str) -> list[str]:
         """Return the command line of an `llmenv-ensure` with these arguments alone."""
-        return [PYTHON, "-I", "-S", str(ENSURE), *arguments]
+        return [*RUN, str(self.helper), *arguments]
 
     def crash_argv(
         self,
@@ -286,7 +290,8 @@ class World:
         error if the call never comes, unless it *may_miss*.
         """
         crash = [PYTHON, "-I", "-S", "-c", CRASH, str(ENSURE), function, when]
-        return [*crash, *map(str, (nth, int(number), int(may_miss))), *self.argv(modes=modes)[4:]]
+        hit = map(str, (nth, int(number), int(may_miss)))
+        return [*crash, *hit, *self.arguments(modes=modes)]
 
     def write_config(self, *modes: str, start_timeout: float = 60.0) -> None:
         """Put the stub into the config, as [services.stub]."""

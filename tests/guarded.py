@@ -26,7 +26,6 @@ class GuardedWorld(World):
         """Write the config of the world; *lines* are more of its TOML."""
         super().__init__(root, bind)
         self.notes_path = root / "notes"
-        self.helper = ENSURE
         self.modes = modes
         self.configure(lines)
 
@@ -39,10 +38,6 @@ class GuardedWorld(World):
     def server(self) -> list[str]:
         """Return the argv of the server."""
         return [PYTHON, "-I", "-S", str(SERVER), *self.modes, f"notes={self.notes_path}"]
-
-    def bare(self, *arguments: str) -> list[str]:
-        """Return the command line of an `llmenv-ensure` with these arguments."""
-        return [PYTHON, "-I", "-S", str(self.helper), *arguments]
 
     def break_bridge(self, old: str, new: str) -> None:
         """From now on run a helper whose bridge has *new* in the place of *old*."""

@@ -41,6 +41,7 @@ __all__ = [
     "LOAD",
     "MISSED",
     "PATCH",
+    "RUN",
     "UNKNOWN",
     "did_its_part",
     "ensure",
@@ -67,6 +68,9 @@ helper = sys.argv.pop(1)
 sys.path.insert(0, os.path.dirname(helper))
 ensure = __import__(os.path.splitext(os.path.basename(helper))[0])
 """
+
+# Runs a helper as hooks do, as a module: Python keeps the bytecode of those, not of scripts.
+RUN = [sys.executable, "-I", "-S", "-c", f"{LOAD}ensure.entry()"]
 
 # One that patches the helper begins with this: `patch` replaces something of the helper, or else
 # of the module os, by what *make* makes of it.

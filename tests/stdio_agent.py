@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 
 from bridges import LATEST, SERVER, hello, said
 from daemons import DEADLINE_S, PYTHON, free_port
-from packed import ENSURE
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -60,7 +59,7 @@ class Agent:
         self, world: World, name: str = "memory", argv: Sequence[str] = (), **environment: str
     ) -> None:
         self.process: subprocess.Popen[Any] = world.begin(
-            argv or [PYTHON, "-I", "-S", str(ENSURE), "--connect", name],
+            argv or world.bare("--connect", name),
             stdin=subprocess.PIPE,
             env=world.env | environment,
             text=False,

@@ -81,7 +81,7 @@ def mutate(bench: Bench, directory: Path, *changes: tuple[str, str]) -> None:
         assert old in program
         program = program.replace(old, new)
     (directory / "ensure.py").write_text(program)
-    bench.command[3] = str(directory / "ensure.py")
+    bench.world.helper = directory / "ensure.py"
 
 
 @pytest.mark.parametrize("child", [False, True])

@@ -15,6 +15,7 @@ from llmenv_hooks.helper.configfiles import load_config
 from llmenv_hooks.helper.version import __version__
 
 ROOT = Path(__file__).parent.parent
+pytestmark = pytest.mark.xdist_group("wheel")  # one worker, which installs it once
 
 
 @pytest.fixture(scope="module")

@@ -5,6 +5,7 @@ from llmenv_hooks.helper.arguments import *  # noqa: F403
 from llmenv_hooks.helper.attempts import *  # noqa: F403
 from llmenv_hooks.helper.background import *  # noqa: F403
 from llmenv_hooks.helper.bridges import *  # noqa: F403
+from llmenv_hooks.helper.checksums import *  # noqa: F403
 from llmenv_hooks.helper.complaints import *  # noqa: F403
 from llmenv_hooks.helper.configfiles import *  # noqa: F403
 from llmenv_hooks.helper.configs import *  # noqa: F403

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Annotated
 
-import tomlkit
 import typer
 
 from llmenv_hooks import userfile
@@ -61,6 +60,8 @@ def remove_service(name: Annotated[str, service_argument()]) -> None:
 
     What it has stored stays where it is.
     """
+    import tomlkit
+
     path = config_path()
     old = userfile.load(path)
     if old is None:

@@ -9,7 +9,6 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.text import Text
 
 from llmenv_hooks.commands import tables
 from llmenv_hooks.commands.agent_checks import agents
@@ -58,6 +57,8 @@ def doctor(
 
 
 def _print(findings: list[Finding]) -> None:
+    from rich.text import Text
+
     table = tables.new("check", "verdict", "found, and what to do")
     colours = {"ok": "green", "warn": "yellow", "fail": "red"} if tables.coloured() else {}
     for finding in findings:

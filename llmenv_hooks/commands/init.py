@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import shlex
 import sys
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Annotated
 
@@ -73,6 +72,8 @@ def choose_command(yes: bool) -> list[str]:
 
 def _has_sdk() -> bool:
     """True when the example server can run: the 1.x line, which mcp-proxy brings, is another."""
+    from importlib.metadata import PackageNotFoundError, version
+
     try:
         return not version("mcp").startswith("1.")
     except PackageNotFoundError:

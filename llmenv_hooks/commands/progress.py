@@ -6,8 +6,6 @@ import sys
 from typing import TYPE_CHECKING
 
 import typer
-from rich.console import Console
-from rich.text import Text
 
 from llmenv_hooks.helper.errors import Problem, printable
 from llmenv_hooks.helper.places import state_dir
@@ -28,6 +26,9 @@ def for_each_service(services: list[Service], doing: str, work: Work) -> None:
     Raises:
         Exit: one failed; with the worst exit status.
     """
+    from rich.console import Console
+    from rich.text import Text
+
     state, statuses = state_dir(), set()
     left = [service.name for service in services]
     reports = at_once(services, lambda service: _report(service, work))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import time
-import urllib.request
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
@@ -62,6 +61,8 @@ def proxy(service: Service, config: Config) -> Iterator[Finding]:
     """Find a proxy that agents would ask for the service; we ourselves never ask one."""
     if not service.has_url:
         return
+    import urllib.request
+
     host = urlsplit(config.url(service)).hostname or ""
     known = urllib.request.getproxies_environment()
     bypass = urllib.request.proxy_bypass_environment  # type: ignore[attr-defined]

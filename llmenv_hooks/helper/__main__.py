@@ -1,4 +1,7 @@
-"""The command `llmenv-ensure`."""
+"""The command `llmenv-ensure`.
+
+What a look at a live daemon does not need is imported where it is used.
+"""
 
 from __future__ import annotations
 
@@ -6,11 +9,8 @@ import os
 import sys
 
 from llmenv_hooks.helper.arguments import USAGE, Arguments
-from llmenv_hooks.helper.background import hook_pass
-from llmenv_hooks.helper.connector import connect
 from llmenv_hooks.helper.errors import NotYet, Problem, Result
 from llmenv_hooks.helper.output import open_standard_descriptors, say, say_json
-from llmenv_hooks.helper.packing import pack
 from llmenv_hooks.helper.places import state_dir
 from llmenv_hooks.helper.protocol import ensure, ensure_at
 from llmenv_hooks.helper.services import Service
@@ -51,11 +51,17 @@ def _run_command(arguments: Arguments) -> int:
         say(1, f"llmenv-ensure {__version__}")
         return 0
     if arguments.hook:
+        from llmenv_hooks.helper.background import hook_pass
+
         return hook_pass(*arguments.hook)
     if "--connect" in arguments.values:
+        from llmenv_hooks.helper.connector import connect
+
         return connect(arguments.values["--connect"])
     packed = arguments.path("--pack")
     if packed is not None:
+        from llmenv_hooks.helper.packing import pack
+
         pack(packed)
         return 0
     timeout = arguments.timeout()

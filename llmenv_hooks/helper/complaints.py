@@ -9,10 +9,10 @@ from __future__ import annotations
 import errno
 import os
 
+from llmenv_hooks.helper.checksums import checksum
 from llmenv_hooks.helper.directories import refuse_anothers
 from llmenv_hooks.helper.errors import Problem, printable
 from llmenv_hooks.helper.files import remove_file, replace_file
-from llmenv_hooks.helper.services import checksum
 
 PLACES = ("/dev/shm", "/tmp")
 

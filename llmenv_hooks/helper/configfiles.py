@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import marshal
 import os
-import zlib
+from codecs import BOM_UTF8
 
+from llmenv_hooks.helper.checksums import checksum_of
 from llmenv_hooks.helper.configs import Config
 from llmenv_hooks.helper.configtables import Checker
 from llmenv_hooks.helper.directories import ours_alone
@@ -43,7 +44,7 @@ def load_config(path: str | None = None, state: str = "") -> Config:
     except OSError as error:
         raise UsageError(f"{printable(path)}: cannot read: {error.strerror}") from None
     try:
-        text = raw.decode("utf-8-sig")
+        text = raw.removeprefix(BOM_UTF8).decode()
         table = _parsed(raw, text, state)
     except (ValueError, RecursionError) as error:
         raise UsageError(f"{printable(path)}{_placed(str(error))}") from None
@@ -87,10 +88,10 @@ def _cached_config(path: str) -> tuple[bytes, dict[str, Any]] | None:
     try:
         fd = open_ours(path, os.O_RDONLY)
         try:
-            crc, data = os.read(fd, 4), os.read(fd, os.fstat(fd).st_size)
+            written, data = os.read(fd, 8), os.read(fd, os.fstat(fd).st_size)
         finally:
             os.close(fd)
-        if crc == zlib.crc32(data).to_bytes(4, "big"):
+        if written == checksum_of(data).encode():
             kept = marshal.loads(data)
     except (Problem, OSError, ValueError, EOFError, TypeError):
         return None  # there is none, or another Python wrote it
@@ -100,6 +101,6 @@ def _cached_config(path: str) -> tuple[bytes, dict[str, Any]] | None:
 def _cache_config(path: str, what: tuple[bytes, dict[str, Any]]) -> None:
     try:
         data = marshal.dumps(what)
-        replace_file(path, zlib.crc32(data).to_bytes(4, "big") + data)
+        replace_file(path, checksum_of(data).encode() + data)
     except (OSError, ValueError):
         return  # only the next look is slower for it

@@ -10,8 +10,8 @@ from __future__ import annotations
 
 import os
 import time
-import zlib
 
+from llmenv_hooks.helper.checksums import checksum_of
 from llmenv_hooks.helper.directories import make_directory, ours_alone
 from llmenv_hooks.helper.errors import Problem, printable
 from llmenv_hooks.helper.failures import write_failure
@@ -44,8 +44,8 @@ def edition(config: str, content: bytes | None, helper: str) -> str:
 
     *content* is what the config holds, or None when there is none.
     """
-    made = zlib.crc32(content or b"", zlib.crc32(os.fsencode(f"{helper}\0{content is None}")))
-    return f"{_of_config(config)}{made:08x}"
+    made = checksum_of(os.fsencode(f"{helper}\0{content is None}\0") + (content or b""))
+    return f"{_of_config(config)}{made}"
 
 
 def config_content(config: str) -> bytes | None:
@@ -89,7 +89,7 @@ def keep_edition(state: str, config: str, shell: OpenShell, looked_at: int) -> N
 
 
 def _of_config(config: str) -> str:
-    return f"edition-{zlib.crc32(os.fsencode(config)):08x}-"
+    return f"edition-{checksum_of(os.fsencode(config))}-"
 
 
 def _newest_helper() -> str:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import os
 import time
 
+from llmenv_hooks.helper.checksums import checksum
 from llmenv_hooks.helper.complaints import complain, state_trouble
 from llmenv_hooks.helper.errors import Problem, printable
 from llmenv_hooks.helper.files import modified, read_regular, replace_file
 from llmenv_hooks.helper.places import Files
 from llmenv_hooks.helper.processes import realm
 from llmenv_hooks.helper.programs import expanded, mcp_proxy_command, which
-from llmenv_hooks.helper.services import MCP_PROXY, Service, checksum
+from llmenv_hooks.helper.services import MCP_PROXY, Service
 
 LONGEST_PAUSE_S = 300.0
 MESSAGE_LIMIT = 700  # characters

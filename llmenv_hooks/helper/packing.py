@@ -3,7 +3,7 @@
 Owns llmenv-ensure.py, what the hooks call, what the tests drive, and what people copy to another
 machine; and llmenv-bridge.py beside it.  SQLite ships its amalgamation the same way.  The same
 source gives the same bytes under every Python, since the text is taken as it stands, and only
-imports among rooms are left out.
+imports among rooms are left out, also those in functions.
 """
 
 from __future__ import annotations
@@ -50,8 +50,11 @@ class Room:
         self.defines: list[str] = []
         self.text = ""
         lines = source.splitlines(keepends=True)
+        body = ast.parse(source).body
+        for node in body:
+            self._leave_out_inner(node, lines)
         done = 0
-        for node in ast.parse(source).body:
+        for node in body:
             first, last = done, node.end_lineno or 0
             done = last
             if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("llmenv_hooks."):
@@ -67,6 +70,19 @@ class Room:
                 self.defines += _names(node)
                 self.text += "".join(lines[first:last])
         self.text = self.text.strip("\n") + "\n"
+
+    def _leave_out_inner(self, outer: ast.stmt, lines: list[str]) -> None:
+        """Take the imports of rooms in the functions of *outer* out of *lines*."""
+        import ast
+
+        if not isinstance(outer, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
+            return
+        for node in ast.walk(outer):
+            if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("llmenv_hooks."):
+                self.uses |= _rooms_of(node)
+                first, last = node.lineno - 1, node.end_lineno or node.lineno
+                last += not lines[last].strip()  # with the blank line that divides them from code
+                lines[first:last] = [""] * (last - first)
 
     def _add_typing(self, node: ast.stmt, lines: list[str]) -> None:
         import ast

@@ -6,8 +6,8 @@ Owns the defaults (`icm serve` on 127.0.0.1:7878, the seed's) and the rule for n
 from __future__ import annotations
 
 import _socket
-import zlib
 
+from llmenv_hooks.helper.checksums import checksum
 from llmenv_hooks.helper.errors import Problem, UsageError, printable
 
 TYPE_CHECKING = False
@@ -123,11 +123,6 @@ class Service:
     def place(self) -> str:
         """What messages call the place where it answers."""
         return self.bind or "its socket"
-
-
-def checksum(parts: list[str]) -> str:
-    """Return eight hexadecimal digits that change with *parts*."""
-    return f"{zlib.crc32(chr(0).join(parts).encode('utf-8', 'surrogateescape')):08x}"
 
 
 def bind_option(service: Service) -> list[str]:

@@ -9,10 +9,10 @@ from __future__ import annotations
 import _socket
 import os
 
+from llmenv_hooks.helper.checksums import checksum
 from llmenv_hooks.helper.directories import make_directory, ours_alone
 from llmenv_hooks.helper.files import link_target, make_link
 from llmenv_hooks.helper.places import Files, runtime_directory
-from llmenv_hooks.helper.services import checksum
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -50,7 +50,7 @@ def alone(tmp_path: Path) -> Path:
 
 @pytest.mark.parametrize("python", PYTHONS)
 def test_it_does_the_whole_job_with_every_python(world: World, alone: Path, python: str) -> None:
-    argv = [python, "-I", "-S", str(alone), *world.argv()[4:]]
+    argv = [python, "-I", "-S", str(alone), *world.arguments()]
     cold = world.run(argv, cwd="/")
     pid = world.check()
     assert (cold.returncode, cold.stdout, cold.stderr) == (0, f"stub spawned pid={pid}\n", "")

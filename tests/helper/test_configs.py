@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import zlib
 
 import pytest
 from daemons import (
@@ -36,7 +35,7 @@ def test_a_kept_config_that_is_not_whole_is_none(world: World, form: str) -> Non
     kept.unlink()
     data = b"\xff" * 40
     contents = {"empty": b"", "torn": whole[:-9], "garbage": data}
-    contents["of another Python"] = zlib.crc32(data).to_bytes(4, "big") + data
+    contents["of another Python"] = ensure.checksum_of(data).encode() + data
     if form == "link":
         (world.root / "victim").write_bytes(whole)
         kept.symlink_to(world.root / "victim")

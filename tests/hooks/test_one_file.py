@@ -326,6 +326,9 @@ def test_old_copies_go_unless_something_names_them(world: World) -> None:
     (cache / "hook.fish").write_text(f"'{old['cached']}'")
     (place / "llmenv-ensure-mine.py").touch()
     process = world.begin([PYTHON, "-I", "-S", str(old["process"])])
+    theirs = world.root / old["nobody"].name  # as another user's, of the same version
+    theirs.write_bytes(old["nobody"].read_bytes())
+    world.begin([PYTHON, "-I", "-S", str(theirs)])
     assert llmenv(world, "hook", "bash").stderr == ""
     assert alive(process.pid)
     assert not old.pop("nobody").exists()

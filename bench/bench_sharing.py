@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: MIT
 """What agents take with a copy of a server each, and with one that they share.
 
-    PYTHONPATH=tests .venv/bin/python bench/sharing.py [AGENTS]
+    PYTHONPATH=tests .venv/bin/python bench/bench_sharing.py [AGENTS]
 
 The servers are npm's memory server, by `npx` and by its own program, and the example of the Python
 SDK.  Memory is Pss (proc_pid_smaps(5)): a page that several processes share counts by its part.
