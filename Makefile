@@ -43,8 +43,9 @@ chaos: tools ## break the helper, kill and fail it at every one system call, and
 	PYTHONPATH=tests $(BIN)/python chaos/bridge_chaos.py
 	LLMENV_TEST_KILLS=1000 $(BIN)/pytest tests/bridge/test_never_down.py -k many_kills
 
-agents: setup   ## run four real coding agents through kills of their server (10 minutes, npm, 1.3 GB)
+agents: setup .venv/servers/ready ## four real coding agents share servers, and live through kills (12 minutes, 1.3 GB)
 	npm install --silent --no-package-lock --prefix realagents
+	PYTHONPATH=tests $(BIN)/python realagents/shared.py
 	PYTHONPATH=tests $(BIN)/python realagents/realagents.py
 
 docs: setup     ## write the documents' tables anew
