@@ -26,6 +26,7 @@ from llmenv_hooks.helper.configfiles import load_config
 from llmenv_hooks.helper.errors import Problem, printable
 from llmenv_hooks.helper.listeners import answers
 from llmenv_hooks.helper.places import state_dir
+from llmenv_hooks.helper.ports import probe
 from llmenv_hooks.helper.realms import find
 from llmenv_hooks.helper.services import MCP_PROXY, Service
 from llmenv_hooks.helper.version import __version__
@@ -111,7 +112,13 @@ def examine() -> Iterator[Finding]:
 
 
 def _answers(service: Service) -> bool:
-    return answers(service, find(service, state_dir())[0])
+    """Say whether *service* answers; what is wrong with the state directory is found elsewhere."""
+    if service.port:
+        return probe(service.host, service.port)
+    try:
+        return answers(service, find(service, state_dir())[0])
+    except Problem:
+        return False
 
 
 def _safely(name: str, check: Callable[..., Iterator[Finding]], *about: Any) -> Iterator[Finding]:

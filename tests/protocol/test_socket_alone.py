@@ -13,6 +13,7 @@ from guarded import GuardedWorld
 from llmenv_hooks.helper.configfiles import load_config
 from llmenv_hooks.helper.errors import UsageError
 from llmenv_hooks.helper.processes import command_of
+from llmenv_hooks.helper.sockets import prepare_socket, socket_path
 from llmenv_hooks.hookvalues import exports
 
 if TYPE_CHECKING:
@@ -96,9 +97,13 @@ def test_one_whose_record_is_lost_is_adopted(world: SocketWorld) -> None:
     assert len(world.told()) == 1
 
 
-def test_a_stranger_at_its_socket_is_named(world: SocketWorld) -> None:
+def test_a_stranger_at_its_socket_is_named(
+    world: SocketWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_RUNTIME_DIR", world.env["XDG_RUNTIME_DIR"])
     world.state.mkdir(parents=True, mode=0o700)
-    stranger = world.begin([PYTHON, "-c", LISTENS, str(world.path("sock"))])
+    prepare_socket(world.files)
+    stranger = world.begin([PYTHON, "-c", LISTENS, socket_path(world.files)])
     assert stranger.stdout
     stranger.stdout.readline()
     done = world.run(world.bare())
