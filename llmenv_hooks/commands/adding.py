@@ -10,6 +10,7 @@ from llmenv_hooks import userfile
 from llmenv_hooks.commands.config import toml_value
 from llmenv_hooks.commands.configedit import write_config
 from llmenv_hooks.commands.parameters import named_service, service_argument
+from llmenv_hooks.commands.sharerecord import shared_names
 from llmenv_hooks.helper.configfiles import load_config
 from llmenv_hooks.helper.errors import Problem, UsageError, printable
 from llmenv_hooks.helper.places import config_path, state_dir
@@ -67,6 +68,10 @@ def remove_service(name: Annotated[str, service_argument()]) -> None:
     if old is None:
         raise Problem(f"{printable(path)}: no config yet, so nothing is in it")
     service = named_service(load_config(), name)
+    if name in shared_names():
+        raise Problem(
+            f"{name} is shared; llmenv share --undo {name} gives the agents their own back"
+        )
     document = tomlkit.parse(old.decode("utf-8-sig"))
     services = document.get("services", {})
     if name not in services:

@@ -11,7 +11,11 @@ from llmenv_hooks.agents.table import AGENTS
 from llmenv_hooks.commands import tables
 from llmenv_hooks.commands.agentfiles import RESTART
 from llmenv_hooks.commands.sharedoing import share_one
-from llmenv_hooks.commands.shareplan import plan_of, refuse_open_secrets
+from llmenv_hooks.commands.shareplan import (
+    plan_of,
+    refuse_open_secrets,
+    refuse_to_lose_the_default,
+)
 from llmenv_hooks.commands.sharerecord import ShareRecord
 from llmenv_hooks.commands.sharesurvey import Candidate, survey
 from llmenv_hooks.commands.shareundo import unshare
@@ -93,12 +97,13 @@ def _share(chosen: list[Candidate], config: Config, dry_run: bool, force: bool) 
     """Share all that are *chosen*, one after the other; go on after one that fails.
 
     Raises:
-        Problem: a secret would be open to others; nothing was done.
+        Problem: a secret would be open to others, or a service would end; nothing was done.
         Exit: one failed.
     """
     if not chosen:
         print("nothing can be shared; llmenv share says why")
         return
+    refuse_to_lose_the_default(config)
     refuse_open_secrets(chosen, config)
     processes = running()
     failed = False

@@ -7,6 +7,8 @@ import stat
 from typing import TYPE_CHECKING
 
 from llmenv_hooks.helper.errors import Problem, printable
+from llmenv_hooks.helper.places import state_dir
+from llmenv_hooks.helper.status import inspect
 from llmenv_hooks.sharing.copies import shown_bytes
 from llmenv_hooks.sharing.secrets import secrets_in, shown
 
@@ -35,6 +37,20 @@ def plan_of(one: Candidate, processes: dict[int, list[str]]) -> str:
     if one.doubt:
         lines.append(f"  although {one.doubt}")
     return "".join(f"{line}\n" for line in lines)
+
+
+def refuse_to_lose_the_default(config: Config) -> None:
+    """See that the service of a time without a config does not end by having one.
+
+    Raises:
+        Problem: it runs, and no config names it; nothing was done.
+    """
+    for service in config.services:
+        if service.is_default and inspect(service, state_dir()).state == "running":
+            raise Problem(
+                f"the default service runs, and would end once {printable(config.path)} names"
+                " others; first put it there: llmenv init; nothing was done"
+            )
 
 
 def refuse_open_secrets(chosen: list[Candidate], config: Config) -> None:

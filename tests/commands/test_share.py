@@ -14,7 +14,10 @@ from stdio_agent import Agent
 
 from llmenv_hooks.agents.table import AGENTS
 from llmenv_hooks.commands.share import share as share_command
-from llmenv_hooks.helper.errors import UsageError
+from llmenv_hooks.commands.shareplan import refuse_to_lose_the_default
+from llmenv_hooks.helper.configs import Config
+from llmenv_hooks.helper.errors import Problem, UsageError
+from llmenv_hooks.helper.services import Service
 
 if TYPE_CHECKING:
     import subprocess
@@ -192,6 +195,7 @@ def test_a_shared_server_is_for_those_that_had_it(home: Home) -> None:
     assert llmenv(home, "client", "--write").returncode == 0
     removed = llmenv(home, "client", "claude", "--remove")
     assert "has nothing of ours" in removed.stdout
+    refused(llmenv(home, "remove", "x"), 1, "x is shared", "llmenv share --undo x")
     assert home.contents() == shared
     undone = llmenv(home, "setup", "--undo")
     assert "stopped x, and took it out" in undone.stdout
@@ -258,6 +262,18 @@ def test_there_is_nothing_to_share(home: Home) -> None:
     assert share(home).stdout == "no agent has a server of its own\n"
     done = share(home, "--all")
     assert (done.returncode, done.stdout) == (0, "nothing can be shared; llmenv share says why\n")
+
+
+def test_the_default_service_does_not_end_by_having_a_config(
+    home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_STATE_HOME", home.env["XDG_STATE_HOME"])
+    config = Config([Service(bind=home.bind)], None, str(home.config))
+    refuse_to_lose_the_default(config)
+    named = ["--service", "mcp-proxy", "--bind", home.bind, "--no-bridge"]
+    assert home.run([*home.bare(*named), "--", *home.stub()]).returncode == 0
+    with pytest.raises(Problem, match=r"the default service runs.*llmenv init"):
+        refuse_to_lose_the_default(config)
 
 
 def test_services_that_run_elsewhere_share_nothing_here(home: Home) -> None:
