@@ -22,13 +22,12 @@ if TYPE_CHECKING:
 class Turned(NamedTuple):
     """One entry that was turned, as the record keeps it.
 
-    *before* and *after* are what stood in the file's text, *tail* what of *after* stands behind the
-    entry as it is now: comments of what was dropped.  *values* are *before* in data.
+    *before* is what stood in the file's text, and *values* that in data; *tail* is what of it now
+    stands behind the entry: comments on what was dropped.
     """
 
     path: str
     before: str
-    after: str
     tail: str
     values: dict[str, Any]
 
@@ -56,19 +55,19 @@ def turned(name: str, agent: Agent, text: str, entry: str, argv: Sequence[str]) 
 
 
 def what_turned(agent: Agent, path: str, entry: str, old: str, new: str) -> Turned:
-    """Return what an edit of *entry* from the text *old* to *new* has replaced by what."""
+    """Return what an edit of *entry* from the text *old* to *new* has replaced."""
     keys, entries = agent.entries(old)
     start, end = agent.format.span(old, (*keys, entry))
     to = len(new) - (len(old) - end)
     behind = agent.format.span(new, (*keys, entry))[1]
-    return Turned(path, old[start:end], new[start:to], new[behind:to], _plain(entries[entry]))
+    return Turned(path, old[start:end], new[behind:to], _plain(entries[entry]))
 
 
 def restored(name: str, agent: Agent, text: str, entry: str, was: Turned, service: str) -> str:
     """Return *text* in which *entry* is again what it *was* before it was turned to *service*.
 
-    To the byte, unless something of it was edited since: that stays.  An entry that is gone, or
-    that is another by now, is left alone.
+    To the byte, unless something of it was edited since (a comment does not count): that stays.  An
+    entry that is gone, or that is another by now, is left alone.
 
     Raises:
         Unreadable: it cannot be edited so.
@@ -79,8 +78,6 @@ def restored(name: str, agent: Agent, text: str, entry: str, was: Turned, servic
         return text
     path = (*keys, entry)
     start, end = agent.format.span(text, path)
-    if text.startswith(was.after, start):
-        return text[:start] + was.before + text[start + len(was.after) :]
     ours = {*_how_it_starts(name), *agent.by_command([""])}
     if _but(now, ours) == _but(was.values, ours):
         before, rest = was.before, text[end:].removeprefix(was.tail)
