@@ -3,7 +3,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 # What the tests drive, besides bash: taken from the system where it can be.
-TOOLS := zsh fish strace shellcheck shfmt direnv zoxide tmux git npm
+TOOLS := zsh fish strace shellcheck shfmt direnv zoxide tmux git npm systemd
 SUITE := node@22 @modelcontextprotocol/conformance@0.2.0-alpha.12 \
     @modelcontextprotocol/sdk@1 @modelcontextprotocol/client@2
 # What npm's users share most, for the tests of `llmenv share`.
@@ -13,8 +13,10 @@ SERVERS := @modelcontextprotocol/server-memory@2026.8.31 \
 # also run without /proc.
 HOOK := tests/hooks
 LOOK := $(foreach name,any_setting fires manners neighbours state restricted bash zsh fish,$(HOOK)/test_$(name).py)
+# What a newer shell or a newer Python has broken.
+NEWEST := $(HOOK) tests/test_examples.py tests/test_chaos.py tests/protocol/test_services_at_the_prompt.py
 
-.PHONY: help run test bench chaos agents conformance docs llmenv-ensure.py setup tools clean
+.PHONY: help run test newest bench chaos agents conformance docs picture dist llmenv-ensure.py setup tools clean
 
 help:           ## list the targets
 	@sed -n 's/^\([a-z.-]*\):.*## /\1\t/p' Makefile | expand -t 18
@@ -29,6 +31,10 @@ test: tools ## check types and style, then run all tests
 	$(BIN)/pytest --numprocesses 4
 	WITHOUT_PROC=1 $(BIN)/pytest --numprocesses 4 $(LOOK)
 	BASH_COMPAT=3.2 $(BIN)/pytest --numprocesses 4 -k 'not zsh and not fish' $(HOOK)
+
+newest:         ## run the hook's tests with the shells and the Python of Debian sid (root, 30 minutes)
+	tests/newest.sh sh -ec 'bash --version | head -n 1; zsh --version; fish --version; python3 --version; \
+	    make --silent setup; .venv/bin/pytest --numprocesses 2 $(NEWEST)'
 
 bench: tools ## what the hook costs, beside nothing, direnv, zoxide and mise (4 minutes)
 	PYTHONPATH=tests $(BIN)/python bench/bench.py
@@ -47,6 +53,9 @@ agents: setup .venv/servers/ready ## four real coding agents share servers, and 
 	npm install --silent --no-package-lock --prefix realagents
 	PYTHONPATH=tests $(BIN)/python realagents/shared.py
 	PYTHONPATH=tests $(BIN)/python realagents/realagents.py
+
+picture: setup  ## record docs/picture.svg: a fresh account installs llmenv and uses it
+	$(BIN)/python docs/picture.py
 
 docs: setup     ## write the documents' tables anew
 	$(BIN)/python docs/generate.py
@@ -99,5 +108,13 @@ tools: setup
 	@$(MAKE) --silent .venv/servers/ready || \
 	    { echo 'no servers to share: npm could not install them' >&2; [ "$$CI" != true ]; }
 
+# The same commit gives the same bytes: no time but the commit's, no owner, no umask is in them.
+SOURCE_DATE_EPOCH ?= $(shell git log -1 --format=%ct 2>/dev/null || echo 1767225600)
+dist: setup     ## build what a release has: wheel, sdist, the packed files, and their checksums
+	rm -rf dist
+	SOURCE_DATE_EPOCH=$(SOURCE_DATE_EPOCH) $(BIN)/python -m build --no-isolation .
+	$(BIN)/python -m llmenv_hooks.helper --pack dist/llmenv-ensure.py
+	cd dist && sums=$$(sha256sum * 2>/dev/null || shasum -a 256 *) && echo "$$sums" >SHA256SUMS
+
 clean:          ## remove what the other targets made
-	rm -rf .venv dist llmenv-ensure.py llmenv-bridge.py .demo .mypy_cache .pytest_cache .ruff_cache .hypothesis realagents/node_modules
+	rm -rf .venv dist llmenv-ensure.py llmenv-bridge.py .demo .newest .mypy_cache .pytest_cache .ruff_cache .hypothesis realagents/node_modules

@@ -322,7 +322,7 @@ def main(part: str = "") -> None:
         finally:
             end_all(root)
     publish(ROOT)
-    pages = "docs/bench.json, docs/bench.svg, the tables of README.md and docs/"
+    pages = "docs/bench.json, docs/bench.svg, the tables of docs/"
     print("\n" + "\n".join([*notes, f"written: {pages}"]))
 
 

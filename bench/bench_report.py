@@ -1,4 +1,4 @@
-"""What bench.py makes of its figures: rows of a table, JSON, and a plot for the README."""
+"""What bench.py makes of its figures: rows of a table, JSON, and a plot for docs/measured.md."""
 
 from __future__ import annotations
 
@@ -139,7 +139,7 @@ def publish(root: Path) -> None:
         (root / page).write_text(text)
 
 
-PAGES = ("README.md", "docs/prompt.md", "docs/bridge.md")
+PAGES = ("docs/measured.md", "docs/prompt.md", "docs/bridge.md")
 BRIDGE_VARIANTS = ("the server by itself", "our bridge", "mcp-proxy")
 # What a row of the bridge's table says, of which section, and what is shown of its median.
 BRIDGE_ROWS: dict[str, tuple[str, Callable[[float], str]]] = {

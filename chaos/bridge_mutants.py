@@ -63,7 +63,7 @@ BRIDGE_MUTANTS = (
     ),
     _mutant(
         "it leaves its calls no time at the end",
-        "        while self._hub.under_way and time.monotonic() < deadline:\n",
+        "        while self._hub.under_way and time.monotonic() - began < self._last_calls_s:\n",
         "        while False:\n",
         f"{NEVER_DOWN}test_end_lets_calls_end",
     ),

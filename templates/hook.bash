@@ -35,7 +35,9 @@ if [[ $- == *i* && -z ${LLMENV_DISABLE-} ]]; then
 {% else %}
 [[ "(__llmenv_status=$?)" -lt 0 ]] || {
 {% endif %}
-    [[ -z ${__llmenv_asked-} ]] || __llmenv_hook "${__llmenv_status}" && :
+    [[ -z ${__llmenv_asked-} ]] ||
+        ${__llmenv_first+"${__llmenv_first}"} ${__llmenv_first+"$(\builtin trap -p DEBUG)"} \
+            __llmenv_hook "${__llmenv_status}" && :
 }
 {%- endfilter %}
 
@@ -237,7 +239,25 @@ if [[ $- == *i* && -z ${LLMENV_DISABLE-} ]]; then
         else
             # shellcheck disable=SC2128,SC2178
             PROMPT_COMMAND="${PROMPT_COMMAND:+${PROMPT_COMMAND}${__llmenv_newline}}${__llmenv_prompt}"
+            __llmenv_first=__llmenv_go_first
         fi
+    }
+
+    # Run once, by the first prompt, before the function $2. A tool that has a DEBUG trap, $1, may take
+    # the first command after its own line for the user's: then our text goes before all lines. In a
+    # function or a file that is sourced no trap is to be seen.
+    __llmenv_go_first() {
+        \builtin unset -v __llmenv_first
+        \builtin local __llmenv_ours=$'\n'"${__llmenv_prompt}" __llmenv_flags __llmenv_theirs
+        if [[ -n $1 && ${PROMPT_COMMAND-} == *"${__llmenv_ours}"* ]]; then
+            __llmenv_flags="$(\builtin declare -p PROMPT_COMMAND)" || \builtin :
+            __llmenv_flags="${__llmenv_flags#declare}"
+            __llmenv_theirs="${PROMPT_COMMAND%%"${__llmenv_ours}"*}${PROMPT_COMMAND#*"${__llmenv_ours}"}"
+            # shellcheck disable=SC2178
+            [[ ${__llmenv_flags%% PROMPT_COMMAND*} == *r* ]] ||
+                PROMPT_COMMAND="${__llmenv_prompt}"$'\n'"${__llmenv_theirs}"
+        fi
+        "$2" "$3"
     }
 
     # Put the new text where variable $1 has the one from before.

@@ -17,15 +17,16 @@ if status is-interactive; and test -z "$LLMENV_DISABLE"
     function __llmenv_hook --on-event fish_prompt
 {% if not services %}
         # Nothing is to be kept alive here, but the config may change.
-        builtin test {{ here }} -nt {{ config }} -a -e {{ config }} -a "c$LLMENV_CONFIG" = "c$__llmenv_config"
+        builtin test "c$LLMENV_CONFIG" = "c$__llmenv_config" -a {{ here }} -nt {{ config }} -a -e {{ config }}
         or __llmenv_wake (builtin path mtime -R /)
 {% elif proc %}
         # The first link leads to the time of the last look, by way of what the daemon holds open, and
         # nowhere once the daemon is dead, or this hook is no longer the right one. The terminal,
         # written to for this prompt, is the clock that costs least. One test is faster than several.
-        builtin test {{ alive }} -nt {{ config }} \
-            -a {{ services[0].proof }} -nt $__llmenv_terminal \
-            -a "c$LLMENV_CONFIG" = "c$__llmenv_config"
+        # What needs no look at a file comes first: fish 4 evaluates that twice.
+        builtin test "c$LLMENV_CONFIG" = "c$__llmenv_config" \
+            -a {{ alive }} -nt {{ config }} \
+            -a {{ services[0].proof }} -nt $__llmenv_terminal
 {% if services[1:] %}
         and not builtin path is -v{% for service in services[1:] %} {{ service.alive[0] }}{% endfor %}
 

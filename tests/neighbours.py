@@ -37,9 +37,7 @@ __bp_debug() {
 __bp_first=$'trap - DEBUG\\n__bp_install'
 __bp_install() {
     trap '__bp_debug "$_"' DEBUG
-    local theirs="${PROMPT_COMMAND//$__bp_first/}"
-    theirs="${theirs%$'\\n'}"
-    PROMPT_COMMAND="__bp_precmd${theirs:+$'\\n'$theirs}"
+    PROMPT_COMMAND="__bp_precmd"$'\\n'"${PROMPT_COMMAND//$__bp_first/:}"
     {last}
     __bp_precmd
     __bp_wait
@@ -123,6 +121,9 @@ BEHIND = {
     " set -l s $status; __theirs; set -g __n (builtin math $__n + 1);"
     ' echo -n "[$__n:$s]@> "; end\n',
 }
+
+# fish 4 is private when it has no config, as the tests start it, and zoxide then keeps nothing.
+NOT_PRIVATE = {"bash": "", "zsh": "", "fish": "set -e fish_private_mode\n"}
 
 LLMENV = f'#!/bin/sh\nexec "{sys.executable}" -m llmenv_hooks "$@"\n'
 

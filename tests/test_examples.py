@@ -70,6 +70,7 @@ def test_an_rc_file_with_all_its_tools(world: World, name: str) -> None:
         (world.home / file).write_text(code)
     rc = (EXAMPLES / "rc" / RC[name]).read_text()
     rc = rc.replace("${ZDOTDIR:-$HOME}", "$HOME")  # ZDOTDIR is where the test has its rc file
+    rc = neighbours.NOT_PRIVATE[name] + rc
     with Shell(name, world, hook="", after=rc, prompt=neighbours.BEHIND[name]) as shell:
         wait_until(world.proved)
         shell.run(f"cd '{project}'")

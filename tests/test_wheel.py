@@ -2,19 +2,28 @@
 
 from __future__ import annotations
 
+import os
+import re
 import subprocess
 import sys
 import venv
 import zipfile
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
+from picture import NETWORK
+from stdio_agent import add_memory
 
 from llmenv_hooks import render
 from llmenv_hooks.helper.configfiles import load_config
 from llmenv_hooks.helper.version import __version__
 
+if TYPE_CHECKING:
+    from daemons import World
+
 ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text()
 pytestmark = pytest.mark.xdist_group("wheel")  # one worker, which installs it once
 
 
@@ -93,3 +102,57 @@ def test_an_editable_install_reads_the_checkouts_templates(
     for shell in render.QUOTE:
         assert "__llmenv_hook" in render.hook(shell)
     assert Path(render.templates()).resolve() == ROOT / "templates"
+
+
+# Prints what is installed that the words do not name, nor what those bring.
+ELSE = """
+import re, sys
+from importlib.metadata import distributions
+brings = {d.name.lower().replace("_", "-"): d.requires or [] for d in distributions()}
+named, due = set(), sys.argv[1:]
+while due:
+    name = re.match(r"[\\w.-]+", due.pop())[0].lower().replace("_", "-")
+    if name in brings and name not in named:
+        named.add(name)
+        due += [each for each in brings[name] if "extra ==" not in each]
+print(*sorted({*brings} - named))
+"""
+
+
+def test_it_brings_no_more_than_it_needs(installed: Path) -> None:
+    ours = "llmenv-hooks pip setuptools typer jinja2 platformdirs rich tomlkit shellingham".split()
+    metadata = next(installed.parent.glob("lib/*/site-packages/llmenv_hooks-*.dist-info/METADATA"))
+    needs = re.findall(
+        r"^Requires-Dist: ([\w-]+)(?!.*extra ==)", metadata.read_text(), re.MULTILINE
+    )
+    assert {*needs} <= {*ours, "markupsafe"}  # which jinja2 brings
+    python = [str(installed / "python"), "-I", "-c", ELSE, *ours]
+    found = subprocess.run(python, capture_output=True, text=True, check=True).stdout.split()
+    assert found in ([], ["mcp"])  # which a test here makes up
+
+
+def test_without_extras_it_is_enough_for_a_server_of_ones_own(
+    installed: Path, world: World
+) -> None:
+    add_memory(world)
+    done = world.run([str(installed / "llmenv"), "setup", "--yes"])
+    assert done.returncode == 0, done
+    assert "an agent sees memory with" in done.stdout
+
+
+def test_uv_pip_and_an_upgrade_by_pipx_install_it(installed: Path, world: World) -> None:
+    """As the README says it, in this order; what another has installed is no obstacle."""
+    (world.home / (wheel := next(installed.parents[1].glob("*.whl"))).name).symlink_to(wheel)
+    world.env["PATH"] = f"{Path(sys.executable).parent}:{world.env['PATH']}"
+    world.env |= {name: value for name, value in os.environ.items() if NETWORK.match(name)}
+    lines = re.findall(r"^    ((?:pipx|uv tool|python3 -m venv) .*)$", README, re.MULTILINE)
+    assert len(lines) == 4
+    for line in lines:
+        done = world.run(["bash", "-c", f"cd && {line}"])
+        assert done.returncode == 0, (done.stdout, done.stderr)
+        place = ".llmenv/bin" if "venv" in line else ".local/bin"
+        said = world.run([str(world.home / place / "llmenv"), "--version"])
+        assert __version__ in said.stdout, (line, said)
+        for tool in (["pipx"], ["uv", "tool"]):
+            if line.startswith(tool[0]):
+                assert world.run([*tool, "uninstall", "llmenv-hooks"]).returncode == 0

@@ -15,10 +15,15 @@ from llmenv_hooks.helper.environment import *  # noqa: F403
 from llmenv_hooks.helper.errors import *  # noqa: F403
 from llmenv_hooks.helper.failures import *  # noqa: F403
 from llmenv_hooks.helper.files import *  # noqa: F403
+from llmenv_hooks.helper.foreground import *  # noqa: F403
+from llmenv_hooks.helper.handed import *  # noqa: F403
+from llmenv_hooks.helper.handover import *  # noqa: F403
 from llmenv_hooks.helper.identity import *  # noqa: F403
+from llmenv_hooks.helper.keepers import *  # noqa: F403
 from llmenv_hooks.helper.launch import *  # noqa: F403
 from llmenv_hooks.helper.locks import *  # noqa: F403
 from llmenv_hooks.helper.logfile import *  # noqa: F403
+from llmenv_hooks.helper.managers import *  # noqa: F403
 from llmenv_hooks.helper.marks import *  # noqa: F403
 from llmenv_hooks.helper.mcp import *  # noqa: F403
 from llmenv_hooks.helper.output import *  # noqa: F403

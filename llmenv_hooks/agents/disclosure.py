@@ -12,14 +12,13 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from llmenv_hooks.agents import entries
-from llmenv_hooks.agents.yaml import HEAD
 from llmenv_hooks.helper.errors import printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from llmenv_hooks.agents.agent import Agent
     from llmenv_hooks.agents.entries import Server
-    from llmenv_hooks.agents.table import Agent
 
 HIDDEN = "…"
 LINE_LIMIT = 10_000  # characters
@@ -72,13 +71,14 @@ def _plain(token: str) -> str:
 def _words(agent: Agent, text: str | None, known: Sequence[Server]) -> Iterator[str]:
     """Yield each word of *text* that is ours: keys, names, URLs and commands."""
     yield from agent.keys
-    if agent.private:
-        yield from ("name", *map(_plain, _TOKEN.findall(HEAD)))
+    yield from map(_plain, _TOKEN.findall(agent.format.words))
     for name, entry in entries.owned(agent, text, known).items():
         yield from (name, ".".join((*agent.keys, name)))
-        for key in {*agent.extra, *agent.stdio, agent.url_key, "command", "args"} & {*entry}:
+        ours = {*agent.extra, *agent.stdio, agent.url_key, agent.command_key, "args"}
+        for key in ours & {*entry}:
             yield from (key, *_texts(entry[key]))
 
 
 def _texts(value: Any) -> list[str]:
-    return [str(one) for one in (value if isinstance(value, list) else [value])]
+    texts = value if isinstance(value, list) else [value]
+    return [one if isinstance(one, str) else json.dumps(one) for one in texts]

@@ -24,7 +24,7 @@ from llmenv_hooks.agents.formats import Unreadable
 from llmenv_hooks.helper.services import DEFAULT_BIND, DEFAULT_NAME
 
 if TYPE_CHECKING:
-    from llmenv_hooks.agents.table import Agent
+    from llmenv_hooks.agents.agent import Agent
     from llmenv_hooks.helper.configs import Config
 
 # What an agent's file has of a service (`presence`).  The first two are also the kinds of entries.
@@ -47,9 +47,9 @@ class Server(NamedTuple):
 
 
 def servers(
-    config: Config, in_project: bool, shared: Collection[str] = frozenset()
+    config: Config, agent: Agent, in_project: bool, shared: Collection[str] = frozenset()
 ) -> list[Server]:
-    """Return the services of *config* for a user's own file, or for one *in_project*.
+    """Return the services of *config* for a file of *agent*'s: the user's, or one *in_project*.
 
     *shared* are the names of those that `llmenv share` has made.
     """
@@ -58,7 +58,7 @@ def servers(
         # What it wants in its headers may be a secret, and only `connect` knows where that is.
         Server(
             service.name,
-            "" if service.headers else config.url(service),
+            config.url(service) if agent.url_key and not service.headers else "",
             command(service.name),
             service.name in shared,
         )
@@ -163,7 +163,7 @@ def _changed(agent: Agent, entry: Mapping[str, Any], server: Server) -> dict[str
     if _follows_variable(agent, entry):
         return {}
     if agent.command_of(entry):
-        wanted, ours = agent.by_command(server.argv), ["command", "args"]
+        wanted, ours = agent.by_command(server.argv), [agent.command_key, "args"]
     else:
         wanted, ours = agent.by_url(server.url), [agent.url_key]
     return {key: wanted[key] for key in ours if key in wanted and entry.get(key) != wanted[key]}
@@ -237,7 +237,7 @@ def _host(url: str) -> str:
 def _more(agent: Agent, entry: Mapping[str, Any]) -> list[str]:
     """Return the keys of *entry* that we do not write, or write with another value."""
     if agent.command_of(entry):
-        usual, ours = agent.stdio, {"command"} if agent.one_list else {"command", "args"}
+        usual, ours = agent.stdio, {agent.command_key, *([] if agent.one_list else ["args"])}
     else:
         usual, ours = agent.extra, {agent.url_key}
     return [key for key, value in entry.items() if key not in ours and usual.get(key) != value]

@@ -276,4 +276,4 @@ def _span(text: str, path: Sequence[str]) -> tuple[int, int]:
     return start, end
 
 
-JSON = Format(_read, put, drop, _span)
+JSON = Format(_read, put, drop, span=_span)

@@ -31,10 +31,15 @@ def user_command(name: str) -> list[str]:
     for program in _installed():
         if stays(program):
             return [program, "connect", name]
+    return [*helper_command(), "--connect", name]
+
+
+def helper_command() -> list[str]:
+    """Return the argv of `llmenv-ensure` that lasts longest: the one file, a Python that stays."""
     # The last first: this Python and the one below it may go with a virtual environment.
     found = interpreters()
     steady = [python for python in reversed(found) if stays(python)]
-    return [*(steady or found)[:1], "-I", "-S", one_file(), "--connect", name]
+    return [*(steady or found)[:1], "-I", "-S", one_file()]
 
 
 def project_command(name: str) -> list[str]:

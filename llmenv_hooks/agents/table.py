@@ -1,129 +1,16 @@
-"""The coding agents: where each keeps its MCP servers, and what an entry looks like there."""
+"""The coding agents that llmenv can tell of a server, a row each.
+
+What is in a row is what the page at *documented* says.  A variable that is not on that page has a
+comment beside it with its own page, or the file of the agent's source.
+"""
 
 from __future__ import annotations
 
-import os
-import re
-import sys
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any
-
-from llmenv_hooks import places
-from llmenv_hooks.agents.formats import Format, Unreadable
-from llmenv_hooks.agents.jsonc import JSON
+from llmenv_hooks.agents.agent import Agent
 from llmenv_hooks.agents.toml import TOML
-from llmenv_hooks.agents.yaml import YAML
-from llmenv_hooks.helper.errors import Problem, UsageError
-from llmenv_hooks.helper.programs import which
+from llmenv_hooks.agents.yaml import CONTINUE, GOOSE
 
-
-@dataclass(frozen=True)
-class Agent:
-    """One coding agent, and how it wants to be told of a server.
-
-    *user* is its file, `${VARIABLE:-else}` as in a shell; *mac* the one on macOS, where that is
-    another; *project* the one in a project, if there is.  *keys* lead to the table of servers.  An
-    entry in it is *extra* and the URL at *url_key*, or *stdio* and a command: the program and its
-    arguments apart, or with *one_list* together.  *private* says that all in the file is ours.
-    *program* is what a person starts it with; *locks* says that it takes `Lock` on its *user* file.
-    """
-
-    title: str
-    documented: str
-    user: str
-    project: str
-    keys: tuple[str, ...]
-    program: str
-    extra: dict[str, str] = field(default_factory=dict)
-    url_key: str = "url"
-    stdio: dict[str, Any] = field(default_factory=dict)
-    one_list: bool = False
-    format: Format = JSON
-    mac: str = ""
-    private: bool = False
-    locks: bool = False
-
-    def by_url(self, url: str) -> dict[str, Any]:
-        """Return the entry of a server that is reached at *url*."""
-        return {**self.extra, self.url_key: url}
-
-    def by_command(self, argv: Sequence[str]) -> dict[str, Any]:
-        """Return the entry of a server that *argv* starts, and that speaks stdio."""
-        if self.one_list:
-            return {**self.stdio, "command": list(argv)}
-        return {**self.stdio, "command": argv[0], "args": list(argv[1:])}
-
-    def command_of(self, entry: Mapping[str, Any]) -> list[str]:
-        """Return the argv of *entry*, of any server; [] when it has none."""
-        words = entry.get("command")
-        if not self.one_list:
-            more = entry.get("args", [])
-            words = [words, *more] if isinstance(more, list) else []
-        if not isinstance(words, list) or not all(isinstance(word, str) for word in words):
-            return []
-        return [str(word) for word in words]
-
-    def is_here(self) -> bool:
-        """Say whether it seems to be installed: it has a file or directory here, or is on PATH."""
-        try:
-            path = self.path(False)
-        except Problem:
-            return False
-        beside = os.path.dirname(path)
-        own = beside if beside not in (places.home(), places.config_home()) else path
-        return os.path.exists(path) or os.path.isdir(own) or bool(which(self.program))
-
-    def path(self, in_project: bool) -> str:
-        """Return the file to edit, an absolute path.
-
-        Raises:
-            UsageError: the agent has no file in a project.
-            Problem: there is no home, or no directory that this runs in.
-        """
-        if in_project and not self.project:
-            raise UsageError(f"{self.title} has no configuration in a project")
-        user = self.mac if self.mac and sys.platform == "darwin" else self.user
-        path = os.path.join(_here(), self.project) if in_project else _expanded(user)
-        if self.title == "opencode" and not os.path.lexists(path) and os.path.lexists(path + "c"):
-            return path + "c"  # it reads .jsonc as well
-        return path
-
-    def entries(self, text: str) -> tuple[tuple[str, ...], Mapping[str, Any]]:
-        """Return the keys that lead to the servers in *text*, and the servers.
-
-        Raises:
-            Unreadable: *text* is broken, or has something else where the servers belong.
-        """
-        table: Any = {"": self.format.read(text)}
-        for key in ("", *self.keys):
-            table = table.get(key, {})
-            if not isinstance(table, Mapping):
-                raise Unreadable(f"{key or 'what it holds'} is no table of servers")
-        # opencode 2 has its servers one level down.  Without that level it reads them as version 1.
-        newer = table.get("servers") if self.title == "opencode" else None
-        if isinstance(newer, Mapping) and "type" not in newer:
-            return (*self.keys, "servers"), newer
-        return self.keys, table
-
-
-def _expanded(path: str) -> str:
-    """Return *path* with ~ and ${VARIABLE:-else} replaced; a relative value counts as unset."""
-
-    def value(found: re.Match[str]) -> str:
-        named = os.environ.get(found[1], "")
-        return named if os.path.isabs(named) else found[2]
-
-    path = re.sub(r"\$\{(\w+):-(.*?)\}", value, path)
-    return path if os.path.isabs(path) else places.home() + path.removeprefix("~")
-
-
-def _here() -> str:
-    try:
-        return os.getcwd()
-    except FileNotFoundError:
-        raise Problem("the directory that you are in was deleted; go to another first") from None
-
+HTTP, STDIO = {"type": "http"}, {"type": "stdio"}
 
 # Codex gives a server a dozen variables of its own choice (codex-rs/rmcp-client/src/utils.rs), and
 # those that are named.  Without these, `connect` would look for config and state in another place
@@ -135,45 +22,50 @@ PLACES = [
     "SSH_AUTH_SOCK",
 ]
 
-# A variable is documented on the page that the row names; otherwise a comment beside it names the
-# page, or the file of the agent's source.
 AGENTS = {
     "claude": Agent(
         "Claude Code",
         "https://code.claude.com/docs/en/mcp",
         "${CLAUDE_CONFIG_DIR:-~}/.claude.json",  # https://code.claude.com/docs/en/settings
         ".mcp.json",
-        ("mcpServers",),
         "claude",
-        {"type": "http"},
-        stdio={"type": "stdio"},
+        extra=HTTP,
+        stdio=STDIO,
         locks=True,
+    ),
+    "claude-desktop": Agent(
+        "Claude Desktop",
+        "https://modelcontextprotocol.io/docs/develop/connect-local-servers",
+        # Electron's appData, https://www.electronjs.org/docs/latest/api/app#appgetpathname
+        "${XDG_CONFIG_HOME:-~/.config}/Claude/claude_desktop_config.json",
+        "",
+        "claude-desktop",
+        url_key="",
+        mac="~/Library/Application Support/Claude/claude_desktop_config.json",
     ),
     "codex": Agent(
         "Codex CLI",
         "https://developers.openai.com/codex/mcp",
         "${CODEX_HOME:-~/.codex}/config.toml",
         ".codex/config.toml",
-        ("mcp_servers",),
         "codex",
-        format=TOML,
+        ("mcp_servers",),
         stdio={"env_vars": PLACES},
+        format=TOML,
     ),
     "gemini": Agent(
         "Gemini CLI",
         "https://github.com/google-gemini/gemini-cli/blob/main/docs/tools/mcp-server.md",
         "${GEMINI_CLI_HOME:-~}/.gemini/settings.json",  # packages/core/src/utils/paths.ts
         ".gemini/settings.json",
-        ("mcpServers",),
         "gemini",
-        {"type": "http"},
+        extra=HTTP,
     ),
     "cursor": Agent(
         "Cursor",
         "https://cursor.com/docs/mcp",
         "~/.cursor/mcp.json",
         ".cursor/mcp.json",
-        ("mcpServers",),
         "cursor",
     ),
     "vscode": Agent(
@@ -182,19 +74,36 @@ AGENTS = {
         # src/vs/platform/environment/node/userDataPath.ts
         "${XDG_CONFIG_HOME:-~/.config}/Code/User/mcp.json",
         ".vscode/mcp.json",
-        ("servers",),
         "code",
-        {"type": "http"},
+        ("servers",),
+        HTTP,
+        stdio=STDIO,
         mac="~/Library/Application Support/Code/User/mcp.json",
-        stdio={"type": "stdio"},
+    ),
+    "copilot": Agent(
+        "Copilot CLI",
+        # Says that `tools` is required.
+        "https://docs.github.com/en/copilot/reference/copilot-cli-reference/cli-command-reference",
+        "${COPILOT_HOME:-~/.copilot}/mcp-config.json",
+        ".github/mcp.json",
+        "copilot",
+        extra={"type": "http", "tools": ["*"]},
+        stdio={"type": "stdio", "tools": ["*"]},
     ),
     "windsurf": Agent(
         "Windsurf",
         "https://docs.windsurf.com/windsurf/cascade/mcp",
         "~/.codeium/windsurf/mcp_config.json",
         "",
-        ("mcpServers",),
         "windsurf",
+        url_key="serverUrl",
+    ),
+    "antigravity": Agent(
+        "Antigravity",
+        "https://antigravity.google/docs/mcp",
+        "~/.gemini/config/mcp_config.json",
+        ".agents/mcp_config.json",
+        "agy",
         url_key="serverUrl",
     ),
     "zed": Agent(
@@ -202,8 +111,8 @@ AGENTS = {
         "https://zed.dev/docs/ai/mcp",
         "${XDG_CONFIG_HOME:-~/.config}/zed/settings.json",  # https://zed.dev/docs/configuring-zed
         ".zed/settings.json",
-        ("context_servers",),
         "zed",
+        ("context_servers",),
         mac="~/.config/zed/settings.json",
     ),
     "opencode": Agent(
@@ -211,22 +120,125 @@ AGENTS = {
         "https://opencode.ai/docs/mcp-servers",
         "${XDG_CONFIG_HOME:-~/.config}/opencode/opencode.json",  # https://opencode.ai/docs/config
         "opencode.json",
-        ("mcp",),
         "opencode",
+        ("mcp",),
         {"type": "remote"},
         stdio={"type": "local"},
         one_list=True,
+        forked=True,
+    ),
+    "kilo": Agent(
+        "Kilo Code",
+        "https://kilo.ai/docs/automate/mcp/using-in-kilo-code",
+        "${XDG_CONFIG_HOME:-~/.config}/kilo/kilo.json",
+        "kilo.json",
+        "kilo",
+        ("mcp",),
+        {"type": "remote"},
+        stdio={"type": "local"},
+        one_list=True,
+        forked=True,
+    ),
+    "crush": Agent(
+        "Crush",
+        "https://github.com/charmbracelet/crush/tree/main/docs/config",
+        # CRUSH_GLOBAL_CONFIG: internal/config/load.go
+        "${CRUSH_GLOBAL_CONFIG:-${XDG_CONFIG_HOME:-~/.config}/crush}/crush.json",
+        "crush.json",
+        "crush",
+        ("mcp",),
+        HTTP,
+        stdio=STDIO,
+    ),
+    "amp": Agent(
+        "Amp",
+        "https://ampcode.com/manual#configuration",
+        "~/.config/amp/settings.json",
+        ".amp/settings.json",
+        "amp",
+        ("amp.mcpServers",),
+    ),
+    "goose": Agent(
+        "Goose",
+        "https://github.com/aaif-goose/goose/blob/main/documentation/docs/guides/config-files.md",
+        "${XDG_CONFIG_HOME:-~/.config}/goose/config.yaml",
+        "",
+        "goose",
+        (),
+        {"enabled": True, "type": "streamable_http"},
+        "uri",
+        {"enabled": True, "type": "stdio"},
+        "cmd",
+        format=GOOSE,
+    ),
+    "cline": Agent(
+        "Cline",
+        "https://docs.cline.bot/mcp/mcp-overview",
+        # sdk/packages/shared/src/storage/paths.ts: the editors' extension reads it as well.
+        "${CLINE_DATA_DIR:-${CLINE_DIR:-~/.cline}/data}/settings/cline_mcp_settings.json",
+        "",
+        "cline",
+        extra={"type": "streamableHttp"},
+    ),
+    "roo": Agent(
+        "Roo Code",
+        "https://docs.roocode.com/features/mcp/using-mcp-in-roo",
+        "${XDG_CONFIG_HOME:-~/.config}/Code/User/globalStorage/rooveterinaryinc.roo-cline/settings"
+        "/mcp_settings.json",
+        ".roo/mcp.json",
+        "",
+        extra={"type": "streamable-http"},
+        mac="~/Library/Application Support/Code/User/globalStorage/rooveterinaryinc.roo-cline"
+        "/settings/mcp_settings.json",
+    ),
+    "kiro": Agent(
+        "Kiro",
+        "https://kiro.dev/docs/mcp/configuration",
+        "~/.kiro/settings/mcp.json",
+        ".kiro/settings/mcp.json",
+        "kiro-cli",
+    ),
+    "qwen": Agent(
+        "Qwen Code",
+        "https://github.com/QwenLM/qwen-code/blob/main/docs/users/features/mcp.md",
+        "${QWEN_HOME:-~/.qwen}/settings.json",  # packages/core/src/config/storage.ts
+        ".qwen/settings.json",
+        "qwen",
+        url_key="httpUrl",
+    ),
+    "kimi": Agent(
+        "Kimi Code",
+        "https://moonshotai.github.io/kimi-code/en/customization/mcp",
+        "${KIMI_CODE_HOME:-~/.kimi-code}/mcp.json",
+        ".kimi-code/mcp.json",
+        "kimi",
+    ),
+    "droid": Agent(
+        "Factory Droid",
+        "https://docs.factory.ai/cli/configuration/mcp",
+        "~/.factory/mcp.json",
+        ".factory/mcp.json",
+        "droid",
+        extra=HTTP,
+        stdio=STDIO,
+    ),
+    "junie": Agent(
+        "Junie",
+        "https://junie.jetbrains.com/docs/junie-cli-mcp-configuration.html",
+        "~/.junie/mcp/mcp.json",
+        ".junie/mcp/mcp.json",
+        "junie",
     ),
     "continue": Agent(
         "Continue",
         "https://docs.continue.dev/customize/deep-dives/mcp",
         "${CONTINUE_GLOBAL_DIR:-~/.continue}/mcpServers/llmenv.yaml",  # core/util/paths.ts
         ".continue/mcpServers/llmenv.yaml",
-        (),
         "cn",
+        (),
         {"type": "streamable-http"},
-        format=YAML,
+        stdio=STDIO,
+        format=CONTINUE,
         private=True,
-        stdio={"type": "stdio"},
     ),
 }

@@ -208,4 +208,4 @@ def _span(text: str, path: Sequence[str]) -> tuple[int, int]:
     return statements[first].start, statements[first + count - 1].line
 
 
-TOML = Format(_read, _put, _drop, _span)
+TOML = Format(_read, _put, _drop, span=_span)

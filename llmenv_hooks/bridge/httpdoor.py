@@ -38,6 +38,7 @@ class HttpDoor:
         self.tally = tally
         self.by_user = by_user
         self.connections: dict[Connection, None] = {}  # the one that was used last is last
+        self.is_closed = False
         self._server: asyncio.Server | None = None
 
     async def open(self, sock: socket.socket) -> None:
@@ -63,9 +64,13 @@ class HttpDoor:
             (idle or next(iter(self.connections))).abort()
 
     def close(self) -> None:
-        """Accept no more."""
+        """Accept no more connections, and end those on which no answer is due."""
+        self.is_closed = True
         if self._server:
             self._server.close()
+        for connection in list(self.connections):
+            if connection.is_idle:
+                connection.close()
 
     def end(self) -> None:
         """End all connections."""
@@ -215,7 +220,7 @@ class Connection(asyncio.Protocol):
         exchange, self._exchange = self._exchange, None
         self._waits = False
         self._phase, self._deadline = "idle", float("inf")
-        if exchange and exchange.closes:
+        if self._door.is_closed or (exchange and exchange.closes):
             self._end()
         elif not self._advances:
             self._advance()

@@ -82,8 +82,9 @@ class Hub:
 
     @property
     def under_way(self) -> int:
-        """How many requests of agents are not answered."""
-        return sum(len(session.calls) for session in self.sessions)
+        """How many requests of agents are not answered, but for those that only listen."""
+        calls = (call for session in self.sessions for call in session.calls.values())
+        return sum(call.method != "subscriptions/listen" for call in calls)
 
     # --- what agents say --------------------------------------------------------------------------
 

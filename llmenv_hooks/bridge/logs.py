@@ -20,6 +20,10 @@ class Log:
         if path is not None:
             self._open()
 
+    def move(self, path: str) -> None:
+        """Take it that the file is about to be at *path*."""
+        self._path = path
+
     def say(self, line: str) -> None:
         """Write a line of the bridge's own, with the time."""
         clean = "".join(c if c.isprintable() else "?" for c in line)

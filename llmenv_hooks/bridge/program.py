@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import math
 import os
 import signal
 import socket
@@ -27,7 +28,8 @@ from llmenv_hooks.bridge.socketdoor import SocketDoor, listen
 from llmenv_hooks.bridge.tokens import own_token
 from llmenv_hooks.helper.errors import Problem
 from llmenv_hooks.helper.files import remove_file, replace_file
-from llmenv_hooks.helper.services import parse_bind
+from llmenv_hooks.helper.places import Files
+from llmenv_hooks.helper.services import parse_bind, valid_name
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -42,6 +44,9 @@ def arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="llmenv-bridge", allow_abbrev=False)
     parser.add_argument("--name", required=True, help="the service's name")
     parser.add_argument("--bind", metavar="HOST:PORT", help="where to listen; none: --socket alone")
+    parser.add_argument(
+        "--listen-fd", metavar="N", type=int, help="the socket of --bind, if inherited"
+    )
     parser.add_argument("--socket", metavar="PATH", required=True, help="the unix socket")
     parser.add_argument("--log", metavar="PATH", help="stdout and stderr lead there")
     parser.add_argument("--child-note", metavar="PATH", help="why the server keeps dying")
@@ -61,15 +66,21 @@ class Program:
         self._tally = Tally(self._log.say)
         self._born = time.monotonic()
         self._ends = asyncio.Event()
+        self._last_calls_s = LAST_CALLS_S
         self._hub = Hub(options.command, self._log, options.start_timeout, self._note)
-        self._socket_door = SocketDoor(self._hub, self._tally, self._status)
+        self._socket_door = SocketDoor(
+            self._hub,
+            self._tally,
+            {"llmenv/status": self._status, "llmenv/rename": self._rename},
+        )
         self._http_door: HttpDoor | None = None
 
     async def run(self) -> None:
         """Serve until a signal says that it is enough."""
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-            loop.add_signal_handler(number, self._ends.set)
+            loop.add_signal_handler(number, self._end_within, LAST_CALLS_S)
+        loop.add_signal_handler(signal.SIGUSR1, self._end_within, math.inf)
         loop.add_signal_handler(signal.SIGCHLD, self._hub.look)
         self._note("")
         await self._open()
@@ -82,7 +93,12 @@ class Program:
     async def _open(self) -> None:
         """Open the doors; the socket first, so that who finds the port finds that, too."""
         bind = parse_bind(self._options.bind) if self._options.bind else None
-        sock = _bound(*bind) if bind else None  # a port that is taken must cost no one the socket
+        fd = self._options.listen_fd
+        sock: socket.socket | None = None
+        if fd is not None:
+            sock = socket.socket(fileno=fd)
+        elif bind:
+            sock = _bound(*bind)  # a port that is taken must cost no one the socket
         try:
             await self._socket_door.open(listen(self._options.socket))
         except OSError as error:
@@ -114,6 +130,11 @@ class Program:
             if self._http_door:
                 self._http_door.sweep()
 
+    def _end_within(self, seconds: float) -> None:
+        """End, with *seconds* for the calls under way: infinity is for a hand-over (SIGUSR1)."""
+        self._last_calls_s = seconds
+        self._ends.set()
+
     async def _end(self) -> None:
         """Close the doors, let calls under way end, end the server, and all below it."""
         doors = [door for door in (self._http_door, self._socket_door) if door]
@@ -121,12 +142,13 @@ class Program:
             door.close()
         with suppress(OSError):
             os.unlink(self._options.socket)
-        deadline = time.monotonic() + LAST_CALLS_S
-        while self._hub.under_way and time.monotonic() < deadline:
+        began = time.monotonic()
+        while self._hub.under_way and time.monotonic() - began < self._last_calls_s:
             await asyncio.sleep(0.02)
+        # The server first: its death answers the calls that it still had.
+        await asyncio.gather(*(server.child.end() for server in self._hub.eras.servers))
         for door in doors:
             door.end()
-        await asyncio.gather(*(server.child.end() for server in self._hub.eras.servers))
         self._note("")
 
     def _note(self, reason: str) -> None:
@@ -142,7 +164,22 @@ class Program:
             else:
                 remove_file(path)
 
-    def _status(self) -> Message:
+    def _rename(self, asked: Message) -> Message:
+        """Go on with the files that are called as *asked*, beside those of now; return the name."""
+        options, stem = self._options, asked.get("params", {}).get("stem")
+        if options.log and isinstance(stem, str) and "/" not in stem:
+            files = Files(os.path.join(os.path.dirname(options.log), f"{stem}.pid"))
+            if valid_name(files.service):
+                options.name, options.log, options.child_note = (
+                    files.service,
+                    files.log,
+                    files.child,
+                )
+                options.socket = files.sock
+                self._log.move(files.log)
+        return {"name": options.name}
+
+    def _status(self, _: Message) -> Message:
         """Return what `llmenv/status` tells."""
         children = [server.child for server in self._hub.eras.servers]
         sessions = self._socket_door.sessions

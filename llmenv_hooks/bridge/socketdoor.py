@@ -1,7 +1,7 @@
 """The other door: a unix socket, on which each line is a JSON-RPC message.
 
-A connection is one session, as a pipe to a server of its own would be; and by `llmenv/status` it
-tells how the bridge is.
+A connection is one session, as a pipe to a server of its own would be; and by it the helper asks
+how the bridge is.
 """
 
 from __future__ import annotations
@@ -14,10 +14,17 @@ from typing import TYPE_CHECKING
 
 from llmenv_hooks.bridge.http1 import MOST_BODY_BYTES
 from llmenv_hooks.bridge.hub import is_modern
-from llmenv_hooks.bridge.messages import result
+from llmenv_hooks.bridge.messages import is_request, notification, result
 from llmenv_hooks.bridge.peers import unix_peer_uid
 from llmenv_hooks.bridge.sessions import MOST_UNREAD_BYTES, Session
-from llmenv_hooks.helper.jsonrpc import INVALID_REQUEST, NotAMessage, decode, encode, failure
+from llmenv_hooks.helper.jsonrpc import (
+    INVALID_REQUEST,
+    LEAVING,
+    NotAMessage,
+    decode,
+    encode,
+    failure,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -29,7 +36,6 @@ if TYPE_CHECKING:
     from llmenv_hooks.helper.jsonrpc import Message
 
 TOO_LONG = f"a message of more than {MOST_BODY_BYTES} bytes"
-STATUS_METHOD = "llmenv/status"
 
 
 def listen(path: str) -> socket.socket:
@@ -54,11 +60,15 @@ def listen(path: str) -> socket.socket:
 class SocketDoor:
     """Listens on the unix socket, and gives each connection its `Wire`."""
 
-    def __init__(self, hub: Hub, tally: Tally, status: Callable[[], Message]) -> None:
+    def __init__(
+        self, hub: Hub, tally: Tally, own: dict[str, Callable[[Message], Message]]
+    ) -> None:
+        """*own* are methods that are not for the server, and what answers each."""
         self.hub = hub
         self.tally = tally
-        self.status = status
+        self.own = own
         self.wires: set[Wire] = set()
+        self.is_closed = False
         self._server: asyncio.Server | None = None
 
     async def open(self, sock: socket.socket) -> None:
@@ -72,13 +82,15 @@ class SocketDoor:
         return {wire.session for wire in self.wires if wire.is_agent}
 
     def close(self) -> None:
-        """Accept no more."""
+        """Accept no more connections, and no more requests."""
+        self.is_closed = True
         if self._server:
             self._server.close()
 
     def end(self) -> None:
-        """End all connections."""
+        """End all connections; what is not answered by now was not taken, or asks for nothing."""
         for wire in list(self.wires):
+            wire.send(notification(LEAVING, {}))
             wire.close()
 
 
@@ -86,7 +98,7 @@ class Wire(asyncio.Protocol):
     """One connection, and the agent at its end.
 
     Attributes:
-        is_agent: True once it has said more than `llmenv/status`.
+        is_agent: True once it has said what is for the server.
     """
 
     def __init__(self, door: SocketDoor) -> None:
@@ -156,9 +168,12 @@ class Wire(asyncio.Protocol):
             return
         try:
             message = decode(line)
-            if message.get("method") == STATUS_METHOD and "id" in message:
-                self.send(result(message["id"], self._door.status()))
+            own = self._door.own.get(message.get("method", ""))
+            if own and "id" in message:
+                self.send(result(message["id"], own(message)))
                 return
+            if self._door.is_closed and is_request(message):
+                return  # who asks learns by LEAVING that it was not taken
             if not self.is_agent:
                 self.is_agent = True
                 self._door.hub.listen(self.session, self)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -13,6 +14,7 @@ from llmenv_hooks.commands.parameters import named_service, service_argument
 from llmenv_hooks.commands.sharerecord import shared_names
 from llmenv_hooks.helper.configfiles import load_config
 from llmenv_hooks.helper.errors import Problem, UsageError, printable
+from llmenv_hooks.helper.managers import manager_of
 from llmenv_hooks.helper.places import config_path, state_dir
 from llmenv_hooks.helper.ports import probe
 from llmenv_hooks.helper.services import DEFAULT_BIND, parse_bind, valid_name
@@ -82,6 +84,8 @@ def remove_service(name: Annotated[str, service_argument()]) -> None:
     ended = not service.url and stop(service, state_dir(), why="llmenv remove")
     write_config(path, old, tomlkit.dumps(document))
     print(f"{'stopped and ' if ended else ''}removed {name} from {printable(path)}")
+    if manager := manager_of(name):
+        print(f"left: {', '.join(filter(os.path.lexists, manager.paths(name)))}; delete them")
     print("next: `llmenv client` shows which agents still have it")
 
 

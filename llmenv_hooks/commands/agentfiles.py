@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 from llmenv_hooks import onefile, userfile
 from llmenv_hooks.agents import disclosure, entries, foreignlock, launcher
+from llmenv_hooks.agents.agent import Agent
 from llmenv_hooks.agents.entries import Server
 from llmenv_hooks.agents.formats import Unreadable
-from llmenv_hooks.agents.table import AGENTS, Agent
+from llmenv_hooks.agents.table import AGENTS
 from llmenv_hooks.commands.sharerecord import ShareRecord, shared_names
 from llmenv_hooks.helper.errors import Problem, printable
 from llmenv_hooks.sharing.rewriting import restored
@@ -163,7 +164,7 @@ def agent_file(name: str, config: Config, in_project: bool) -> AgentFile:
     """
     agent = AGENTS[name]
     path = agent.path(in_project)
-    known = entries.servers(config, in_project, shared_names())
+    known = entries.servers(config, agent, in_project, shared_names())
     return AgentFile(name, agent, path, known, in_project)
 
 
@@ -173,9 +174,8 @@ def agent_files(config: Config, in_project: bool) -> list[AgentFile]:
     Raises:
         Problem: there is no home, or no directory that this runs in.
     """
-    known = entries.servers(config, in_project, shared_names())
     return [
-        AgentFile(name, agent, agent.path(in_project), known, in_project)
+        agent_file(name, config, in_project)
         for name, agent in AGENTS.items()
         if agent.project or not in_project
     ]

@@ -36,6 +36,7 @@ from llmenv_hooks.commands.pruning import prune
 from llmenv_hooks.commands.setup import setup
 from llmenv_hooks.commands.share import share
 from llmenv_hooks.commands.status import show_status
+from llmenv_hooks.commands.unit import unit
 from llmenv_hooks.helper.errors import Problem, UsageError, printable
 from llmenv_hooks.helper.version import __version__
 
@@ -149,6 +150,7 @@ app.command("stop", cls=Command)(stop_services)
 app.command("restart", cls=Command)(restart_services)
 app.command("add", cls=Command)(add_service)
 app.command("remove", cls=Command)(remove_service)
+app.command("unit", cls=Command)(unit)
 app.command("url", cls=Command)(print_url)
 app.add_typer(config_app, name="config")
 app.command("connect", cls=Command)(connect_agent)

@@ -39,11 +39,11 @@ def client(
         bool, typer.Option("--http", help="Give it the URL, and not `llmenv connect`.")
     ] = False,
 ) -> None:
-    """Print the configuration by which an agent uses the services.
+    """Show, write or remove the services in an agent's config.
 
-    It has the agent start `llmenv connect`, which starts the service if it is down. Without AGENT:
-    the agents, their files, and whether the services are in them. --write then brings every file
-    up to date that has something of ours, each in the way that it has.
+    The agent then starts `llmenv connect`, which starts the service if it is down. Without AGENT it
+    lists the agents, their files, and whether the services are in them; with --write it updates
+    every file that has something of ours.
     """
     if write and remove:
         raise UsageError("--write and --remove exclude each other")
@@ -58,7 +58,7 @@ def client(
             raise UsageError(f"no agent {unknown!r}; there is: {', '.join(AGENTS)}")
     config = load_config()
     if http and not remove:
-        _refuse_headers(config)
+        _refuse_http(config, agents)
     files = {agent: agent_file(agent, config, project) for agent in agents}
     if remove:
         for file in files.values():
@@ -76,7 +76,10 @@ def client(
         print(f"llmenv: goes into {printable(file.path)}; {again} merges it", file=sys.stderr)
 
 
-def _refuse_headers(config: Config) -> None:
+def _refuse_http(config: Config, agents: list[str]) -> None:
+    for agent in agents:
+        if not AGENTS[agent].url_key:
+            raise UsageError(f"{AGENTS[agent].title} takes no URL; leave out --http")
     for service in config.services:
         if service.headers:
             raise UsageError(

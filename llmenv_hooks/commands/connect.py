@@ -9,7 +9,7 @@ from llmenv_hooks.helper.connector import connect
 
 
 def connect_agent(name: Annotated[str, service_argument()]) -> None:
-    """Be a service's stdio MCP server: what an agent runs.
+    """Connect an agent to a service: the command that an agent runs.
 
     It starts the service if that is down, and brings it back when it dies.
     """

@@ -30,7 +30,7 @@ SECRET = ("env", "headers")  # tables of the config whose values nobody else is 
 
 
 def print_debug() -> None:
-    """Print all that a report of a bug should have.
+    """Print what a bug report needs.
 
     The values of env and headers in the config are left out. Look at the logs before you paste.
     """

@@ -42,7 +42,7 @@ def doctor(
         bool, typer.Option("--fix", help="Then do what it advises, each after a question.")
     ] = False,
 ) -> None:
-    """Look for what is wrong, and say what to do about it.
+    """Find what is wrong, and say what to do about it.
 
     Changes nothing by itself. The exit status is 1 when something is wrong.
     """

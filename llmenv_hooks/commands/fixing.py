@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 # Advice that is a command of ours and nothing else, that changes something, and needs no word of
 # the user's.
 _COMMAND = re.compile(
-    r"(?!.*\b[A-Z]{2})llmenv (?:install|start|stop|restart|client|prune)\b[\w -]*"
+    r"(?!.*\b[A-Z]{2})llmenv (?:install|start|stop|restart|client|unit|prune)\b[\w -]*"
 )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shlex
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated
 
@@ -59,13 +60,15 @@ def choose_command(yes: bool) -> list[str]:
     if on_path("icm"):
         print("icm is on PATH: the memory server is `icm serve`")
         return list(DEFAULT_COMMAND)
-    question = "icm is not on PATH. Use the example memory server that comes with llmenv?"
+    question = "Use the example memory server that comes with llmenv? (n: a server of your own)"
     if not (yes or typer.confirm(question, default=True)):
-        return _split(typer.prompt("The command of your MCP server (stdio)"))
+        return _split(typer.prompt("The command of your MCP server, which speaks stdio"))
     if not _has_sdk():
+        python = shlex.quote(sys.executable)
+        pip = f"{python} -m pip install" if find_spec("pip") else f"uv pip install -p {python}"
         raise Problem(
             "the example memory server needs the Python package mcp, from 2.3 on, nothing written;"
-            f" install icm, or: {shlex.quote(sys.executable)} -m pip install 'mcp>=2.3'"
+            f" install icm, or: {pip} 'mcp>=2.3'"
         )
     return [word.replace("${", "$${") for word in (sys.executable, _example_server())]
 

@@ -36,10 +36,10 @@ def install(
     every: Annotated[bool, typer.Option("--all", help="bash, zsh and fish.")] = False,
     dry_run: DryRun = False,
 ) -> None:
-    """Have every new shell run the hook.
+    """Add the shell prompt hook to your rc file.
 
-    By a marked block in its rc file. Without SHELL it is the one this runs in. A second run
-    changes nothing.
+    It adds a marked block. Without SHELL it is the shell that this runs in. A second run changes
+    nothing.
     """
     names = list(render.QUOTE) if every else [render.checked(shell) for shell in shells or []]
     for shell in names or [current_shell()]:
@@ -132,9 +132,9 @@ def uninstall(
     ] = False,
     dry_run: DryRun = False,
 ) -> None:
-    """Take out what install put in.
+    """Take the hook out of your rc files.
 
-    The rc file is again what it was. Without SHELL it is taken out of the rc files of all shells.
+    The rc file is then what it was before. Without SHELL it goes from all shells.
     """
     named = [render.checked(shell) for shell in shells or []] if not every else []
     found = failed = False

@@ -10,10 +10,12 @@ from llmenv_hooks.commands.known import config_or_what_runs
 from llmenv_hooks.commands.parameters import known_services, meant_services, services_argument
 from llmenv_hooks.commands.progress import for_each_service
 from llmenv_hooks.helper.configfiles import load_config
-from llmenv_hooks.helper.errors import Problem, UsageError
+from llmenv_hooks.helper.errors import EnsureOutcome, Problem, UsageError
+from llmenv_hooks.helper.handover import hand_to
+from llmenv_hooks.helper.managers import manager_of
 from llmenv_hooks.helper.places import state_dir
 from llmenv_hooks.helper.protocol import ensure, patience
-from llmenv_hooks.helper.records import left_over
+from llmenv_hooks.helper.records import is_anothers, left_over
 from llmenv_hooks.helper.status import inspect
 from llmenv_hooks.helper.stopping import stop
 
@@ -44,7 +46,7 @@ def start_services(
 
 def stop_services(
     names: Annotated[list[str] | None, services_argument("all")] = None,
-    every: Annotated[bool, typer.Option("--all", help="All of them, as without SERVICE.")] = False,
+    every: Annotated[bool, typer.Option("--all", help="Also those of other configs.")] = False,
 ) -> None:
     """Stop services.
 
@@ -57,8 +59,9 @@ def stop_services(
         config.services = forgotten + config.services
         for_each_service(meant_services(config, names), "stopping", _stop)
         return
+    ours = [service for service in forgotten if every or not is_anothers(service.config, config)]
     # A service that is left over may hold the port of one in the config, so it is stopped first.
-    for services in (forgotten, config.run_here):
+    for services in (ours, config.run_here):
         for_each_service(services, "stopping", _stop)
 
 
@@ -77,8 +80,22 @@ def restart_services(
 
 
 def _start(service: Service) -> tuple[str, str]:
+    kept, note = _start_unit(service)
     result = ensure(service, state_dir(), timeout=patience(service), revive=True)
-    return f"{result.outcome} pid={result.pid or '-'}", result.note
+    did = "started" if result.outcome == EnsureOutcome.SPAWNED else "runs already"
+    return f"{kept or did}, pid {result.pid or 'unknown'}", note or result.note
+
+
+def _start_unit(service: Service) -> tuple[str, str]:
+    """Have the unit of *service* keep it, if it has one; return that it does, or why not."""
+    manager = manager_of(service.name)
+    if manager is None:
+        return "", ""
+    try:
+        hand_to(manager, service, state_dir())
+    except Problem as problem:
+        return "", f"{problem}; prompts keep it until `llmenv start {service.name}`"
+    return f"kept by {manager.unit(service.name)}", ""
 
 
 def _stop(service: Service) -> tuple[str, str]:

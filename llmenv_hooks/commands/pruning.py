@@ -4,15 +4,21 @@ from __future__ import annotations
 
 import os
 import shutil
+import time
 from typing import Annotated
 
 import typer
 
 from llmenv_hooks.commands.known import config_or_what_runs
+from llmenv_hooks.helper.editions import EDITION
 from llmenv_hooks.helper.errors import Problem, printable
+from llmenv_hooks.helper.files import modified
 from llmenv_hooks.helper.places import config_path, state_dir, xdg_directory
-from llmenv_hooks.helper.records import living, recorded
+from llmenv_hooks.helper.proofs import config_of
+from llmenv_hooks.helper.records import is_anothers, living, recorded
 
+LOCK = ".pid.lock"
+STALE_S = 3600.0
 KEPT = ("backup", "setup.json", "share.json")  # files of the user's, and what `--undo` goes by
 
 
@@ -22,13 +28,13 @@ def prune(
     ] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would go.")] = False,
 ) -> None:
-    """Delete the state of services that are gone.
+    """Delete the state of services that are gone, and of shells.
 
-    That of a service that is in the config, or runs, stays. The config, and what servers have
-    stored, are never touched.
+    That of a service that is in the config, or in another one, or runs, stays.
+    The config, and what servers have stored, are never touched.
     """
     state = state_dir()
-    paths = _all_of(state) if everything else list(_forgotten(state))
+    paths = _all_of(state) if everything else [*_forgotten(state), *_stale_editions(state)]
     for path in paths:
         if not dry_run:
             _delete(path)
@@ -49,8 +55,7 @@ def _all_of(state: str) -> list[str]:
     if running:
         raise Problem(f"{', '.join(running)} runs; first: llmenv stop")
     cache = xdg_directory("XDG_CACHE_HOME", ".cache", "the cache")
-    names = sorted(os.listdir(state)) if os.path.isdir(state) else []
-    paths = [os.path.join(state, name) for name in names if name not in KEPT]
+    paths = [os.path.join(state, name) for name in _names(state) if name not in KEPT]
     return [*paths, *([cache] if os.path.isdir(cache) and not os.path.islink(cache) else [])]
 
 
@@ -61,9 +66,26 @@ def _forgotten(state: str) -> list[str]:
         raise Problem("which services are gone cannot be told from that config; mend it")
     kept = {service.name for service in config.services}
     kept |= {files.service for files, _ in living(state)}
-    gone = {files.stem for files in recorded(state) if files.service not in kept}
-    names = sorted(os.listdir(state)) if gone else []
+    names = _names(state)
+    # A start lock may be all that is left: of one that was renamed, by a helper that was killed.
+    stems = {files.stem for files in recorded(state)}
+    stems |= {name.removesuffix(LOCK) for name in names if name.endswith(LOCK)}
+    gone = {stem for stem in stems if stem.partition("@")[0] not in kept}
+    gone -= {one.stem for one in recorded(state) if is_anothers(config_of(one), config)}
     return [os.path.join(state, name) for name in names if _stem(name) in gone]
+
+
+def _stale_editions(state: str) -> list[str]:
+    """Return the editions of the hook in *state* that no shell has asked for in an hour.
+
+    A shell asks each minute in which it has a prompt.  One that was idle gets its edition back.
+    """
+    paths = [os.path.join(state, name) for name in _names(state) if name.startswith(EDITION)]
+    return [path for path in paths if time.time() - (modified(path) or 0) / 1e9 > STALE_S]
+
+
+def _names(state: str) -> list[str]:
+    return sorted(os.listdir(state)) if os.path.isdir(state) else []
 
 
 def _stem(name: str) -> str:

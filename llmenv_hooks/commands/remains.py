@@ -8,6 +8,7 @@ from llmenv_hooks import render, userfile
 from llmenv_hooks.commands import rcblock
 from llmenv_hooks.commands.rcfiles import startup_files
 from llmenv_hooks.helper.errors import printable
+from llmenv_hooks.helper.managers import unit_paths
 from llmenv_hooks.helper.places import config_path, state_dir
 from llmenv_hooks.helper.records import living
 
@@ -18,6 +19,8 @@ def tell_what_stays() -> None:
     running = [files.service for files, _ in living(state)]
     if running:
         print(f"still running: {', '.join(running)}; `llmenv stop` ends it")
+    for path in unit_paths():
+        print(f"left: {printable(path)}, a unit that runs llmenv; `llmenv unit` takes it out")
     for shell in render.QUOTE:
         for path in startup_files(shell):
             content = userfile.load(path) or b""

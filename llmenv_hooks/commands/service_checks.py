@@ -12,6 +12,7 @@ from llmenv_hooks.bridge.tokens import read_token
 from llmenv_hooks.commands.bridge_checks import needs_token, processes_left_behind, who_may_ask
 from llmenv_hooks.commands.findings import Finding
 from llmenv_hooks.commands.hello import tools_of
+from llmenv_hooks.commands.keeper_checks import kept
 from llmenv_hooks.helper.errors import Problem
 from llmenv_hooks.helper.failures import read_failure
 from llmenv_hooks.helper.identity import DEAD, ELSEWHERE, HERE, read_record
@@ -21,7 +22,7 @@ from llmenv_hooks.helper.pidfile import read_pidfile
 from llmenv_hooks.helper.places import state_dir
 from llmenv_hooks.helper.programs import expanded, expanded_headers, program_path
 from llmenv_hooks.helper.realms import find
-from llmenv_hooks.helper.records import left_over
+from llmenv_hooks.helper.records import is_anothers, left_over
 from llmenv_hooks.helper.services import GUARDED, open_to_others
 from llmenv_hooks.helper.status import Status, inspect
 
@@ -53,6 +54,8 @@ def _address(service: Service) -> Iterator[Finding]:
 def left_over_services(config: Config) -> Iterator[Finding]:
     """Find the services that run though the config does not have them any more."""
     for service in left_over(config, state_dir()):
+        if is_anothers(service.config, config):
+            continue
         gone = f"runs on {service.place}, and is not in the config any more"
         yield Finding("left over", "warn", gone, f"llmenv stop {service.name}", service.name)
 
@@ -178,5 +181,6 @@ SERVICE_CHECKS = {
     "address": _address,
     "who may ask": who_may_ask,
     "state": _state,
+    "kept by": kept,
     "left behind": processes_left_behind,
 }

@@ -25,9 +25,9 @@ SHOWN_TOOLS = 300  # characters
 def setup(
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Ask nothing.")] = False,
     dry_run: DryRun = False,
-    undo: Annotated[bool, typer.Option("--undo", help="Take all of it out again.")] = False,
+    undo: Annotated[bool, typer.Option("--undo", help="Take everything out again.")] = False,
 ) -> None:
-    """Set up all of it: config, service, shells and agents.
+    """Set up everything: config, service, shells and agents.
 
     Asks which server, shells and agents, and shows what it will write before it does. What is
     there already is kept.

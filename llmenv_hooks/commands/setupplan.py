@@ -91,8 +91,10 @@ def plan(*, asks: bool) -> SetupPlan:
         config = Config([service], None, path)
     shells, agents = _shells(), [name for name, agent in AGENTS.items() if agent.is_here()]
     if asks:
-        shells = _chosen("Which shells keep it running?", shells, list(render.QUOTE))
-        agents = _chosen("Which agents use it?", agents, list(AGENTS))
+        named = ", ".join(render.QUOTE)
+        shells = _chosen(f"Which shells keep it running? ({named}, none)", shells, [*render.QUOTE])
+        which = "Which agents use it? (those found here; `llmenv client` lists all; none)"
+        agents = _chosen(which, agents, list(AGENTS))
     planned = SetupPlan(config, text, shells, [])
     for file in agent_files(config, False):
         if file.name in agents:
@@ -129,7 +131,7 @@ def _chosen(question: str, usual: Sequence[str], known: Sequence[str]) -> list[s
         UsageError: the answer has another.
     """
     default = " ".join(usual) or "none"
-    answer = typer.prompt(f"{question} ({', '.join(known)}, none)", default=default)
+    answer = typer.prompt(question, default=default)
     names = set(re.split(r"[\s,]+", answer.strip().lower())) - {"", "none"}
     if unknown := sorted(names - {*known}):
         raise UsageError(

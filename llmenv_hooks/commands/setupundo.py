@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
+from llmenv_hooks import render
 from llmenv_hooks.agents import entries
 from llmenv_hooks.commands.agentfiles import agent_files
 from llmenv_hooks.commands.init import store
@@ -40,7 +41,7 @@ def take_out() -> None:
         _unshare,
         lambda: _take_from_agents(config),
         lambda: _stop(config),
-        lambda: uninstall(None),
+        lambda: uninstall([*render.QUOTE]),  # with none named it would tell of what goes below
         lambda: _remove_config(record),
         lambda: _put_store_away(record),
         _remove_cached_hooks,
@@ -49,7 +50,7 @@ def take_out() -> None:
     if not all(done):
         raise typer.Exit(1)
     record.forget()
-    print(f"what is left is the state, {printable(state_dir())}; it may be removed too")
+    print(f"left: {printable(state_dir())}, with backups; delete it if you need none of them")
 
 
 def _is_done(step: Callable[[], None]) -> bool:

@@ -27,8 +27,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from typing import Any
 
+    from llmenv_hooks.agents.agent import Agent
     from llmenv_hooks.agents.entries import Server
-    from llmenv_hooks.agents.table import Agent
     from llmenv_hooks.commands.sharesurvey import Candidate, Own
 
 SHOWN_TOOLS = 300  # characters

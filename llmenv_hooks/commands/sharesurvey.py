@@ -137,7 +137,7 @@ def _local_entries(file: AgentFile) -> Iterator[tuple[str, Mapping[str, Any]]]:
 
 def _stdio(file: AgentFile, found: Mapping[str, Any], project: str) -> Iterator[tuple[str, Own]]:
     for name, entry in found.items():
-        if not isinstance(entry, Mapping) or "command" not in entry:
+        if not isinstance(entry, Mapping) or file.agent.command_key not in entry:
             continue
         words = file.agent.command_of(entry)
         if words and launcher.is_connect(words, words[-1]):

@@ -19,8 +19,8 @@ from llmenv_hooks.sharing.rewriting import restored
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from llmenv_hooks.agents.agent import Agent
     from llmenv_hooks.agents.entries import Server
-    from llmenv_hooks.agents.table import Agent
 
 
 def unshare(names: Sequence[str]) -> None:

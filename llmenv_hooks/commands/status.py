@@ -11,13 +11,15 @@ import typer
 from llmenv_hooks.commands import tables
 from llmenv_hooks.commands.agentfiles import outdated_files
 from llmenv_hooks.commands.bridge_checks import left_behind, sharing, summary
+from llmenv_hooks.commands.keeper_checks import who_keeps
 from llmenv_hooks.commands.known import config_or_what_runs
 from llmenv_hooks.commands.parameters import meant_services, services_argument
-from llmenv_hooks.helper.errors import Problem, printable
+from llmenv_hooks.commands.watching import watch
+from llmenv_hooks.helper.errors import Problem, UsageError, printable
 from llmenv_hooks.helper.mcp import say_hello
 from llmenv_hooks.helper.places import state_dir
 from llmenv_hooks.helper.programs import expanded_headers
-from llmenv_hooks.helper.records import left_over
+from llmenv_hooks.helper.records import is_anothers, left_over
 from llmenv_hooks.helper.status import inspect
 from llmenv_hooks.sharing.copies import shown_bytes
 
@@ -34,11 +36,19 @@ def show_status(
     as_json: Annotated[
         bool, typer.Option("--json", help="Print a JSON list instead of a table.")
     ] = False,
+    as_it_changes: Annotated[
+        bool, typer.Option("--watch", help="Show what agents do there, until interrupted.")
+    ] = False,
 ) -> None:
     """Show how services are doing.
 
     The exit status is 1 when one that should run does not.
     """
+    if as_it_changes:
+        if as_json:
+            raise UsageError("--watch and --json exclude each other")
+        watch(lambda: _rows(names))
+        return
     config, was_read = config_or_what_runs()
     forgotten = left_over(config, state_dir()) if was_read else []
     wanted = {service.name for service in config.kept_alive}
@@ -49,8 +59,7 @@ def show_status(
         if not was_read:
             row["detail"] = ""  # how it was configured is not known
         elif service in forgotten:
-            stop = f"llmenv stop {service.name}"
-            row["detail"] = f"not in {config.path}; unless another config has it: {stop}"
+            row["detail"] = _whose(service, config)
     if as_json:
         print(json.dumps(rows, indent=2))
     else:
@@ -65,14 +74,28 @@ def show_status(
         raise typer.Exit(1)
 
 
+def _whose(service: Service, config: Config) -> str:
+    """Return why there is a row of a *service* that *config* does not have."""
+    if is_anothers(service.config, config):
+        return f"of another config, {service.config}"
+    gone = " any more" if service.config else "; unless another config has it"
+    return f"not in {config.path}{gone}: llmenv stop {service.name}"
+
+
 def _is_wrong(row: dict[str, object], wanted: set[str]) -> bool:
     if row["state"] in ("unknown", "unreachable"):
         return True
     return row["service"] in wanted and row["state"] not in ("running", "stopped")
 
 
-def _row(service: Service, config: Config) -> dict[str, object]:
-    row: dict[str, object] = {
+def _rows(names: list[str] | None) -> list[dict[str, Any]]:
+    """Return the rows of the services *names*, or of all, as the config has them now."""
+    config, _ = config_or_what_runs()
+    return [_row(service, config) for service in meant_services(config, names)]
+
+
+def _row(service: Service, config: Config) -> dict[str, Any]:
+    row: dict[str, Any] = {
         "service": service.name,
         "state": "elsewhere",
         "pid": None,
@@ -92,6 +115,7 @@ def _row(service: Service, config: Config) -> dict[str, object]:
     except Problem as problem:
         return row | {"state": "unknown", "detail": str(problem)}
     row |= {"state": seen.state, "pid": seen.pid, "uptime": seen.uptime}
+    row |= {"keeper": who_keeps(service, seen.files)}
     row |= {"bridge": seen.bridge, "left_behind": left_behind(seen.files)}
     if seen.bridge:
         agents, saved = sharing(seen.bridge)
@@ -111,13 +135,13 @@ def _asked(service: Service) -> dict[str, object]:
     return {"state": "running", "detail": ""}
 
 
-def _print_table(rows: list[dict[str, object]]) -> None:
+def _print_table(rows: list[dict[str, Any]]) -> None:
     table = tables.new(*COLUMNS)
     for row in rows:
-        uptime, saves = row["uptime"], row["saves"]
+        saves = row["saves"]
         shown = row | {
-            "uptime": _duration(uptime) if isinstance(uptime, float) else None,
-            "saves": shown_bytes(saves) if isinstance(saves, int) and saves else None,
+            "uptime": tables.duration(row["uptime"]),
+            "saves": shown_bytes(saves) if saves else None,
         }
         cells = (shown[column] for column in COLUMNS)
         table.add_row(*("-" if cell is None else printable(str(cell)) for cell in cells))
@@ -130,17 +154,6 @@ def _print_table(rows: list[dict[str, object]]) -> None:
 def _lines_below(row: dict[str, Any]) -> list[str]:
     """Return what the table has no column for."""
     lines = [row["detail"]] if row.get("detail") else []
+    lines += [f"kept by {row['keeper']}"] if row.get("keeper") else []
     lines += [f"{left} is left over from an earlier start" for left in row.get("left_behind") or []]
     return lines + ([summary(row["bridge"])] if row.get("bridge") else [])
-
-
-def _duration(seconds: float) -> str:
-    """Return *seconds* the way a person says it: 45s, 12m, 3h05m, 2d4h."""
-    whole = int(seconds)
-    if whole < 60:
-        return f"{whole}s"
-    if whole < 3600:
-        return f"{whole // 60}m"
-    if whole < 86400:
-        return f"{whole // 3600}h{whole % 3600 // 60:02}m"
-    return f"{whole // 86400}d{whole % 86400 // 3600}h"

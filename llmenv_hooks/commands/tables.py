@@ -30,6 +30,20 @@ def new(*titles: str) -> Table:
     return table
 
 
+def duration(seconds: float | None) -> str:
+    """Return *seconds* the way a person says it: 45s, 12m, 3h05m, 2d4h; "-" for None."""
+    if seconds is None:
+        return "-"
+    whole = int(seconds)
+    if whole < 60:
+        return f"{whole}s"
+    if whole < 3600:
+        return f"{whole // 60}m"
+    if whole < 86400:
+        return f"{whole // 3600}h{whole % 3600 // 60:02}m"
+    return f"{whole // 86400}d{whole % 86400 // 3600}h"
+
+
 def show(table: Table, *, whole: bool = False) -> None:
     """Print *table*, folded to the terminal's width or with its cells *whole*.
 

@@ -58,6 +58,10 @@ def _run_command(arguments: Arguments) -> int:
         from llmenv_hooks.helper.connector import connect
 
         return connect(arguments.values["--connect"])
+    if "--foreground" in arguments.values:
+        from llmenv_hooks.helper.foreground import keep
+
+        return keep(arguments.values["--foreground"])
     packed = arguments.path("--pack")
     if packed is not None:
         from llmenv_hooks.helper.packing import pack

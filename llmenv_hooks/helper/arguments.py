@@ -35,6 +35,9 @@ or `NAME not-running`.
     --quiet          nothing on stdout
     --connect NAME   be the stdio MCP server of the service NAME, for an agent:
                      start it if it is down, bring it back when it dies
+    --foreground NAME   stay in front of the daemon of the service NAME, for a
+                     service manager: take over what runs, start it again when
+                     it dies; SIGTERM ends both
     --pack PATH      write this program to PATH, as one file, and its bridge
                      beside it
     --hook STATE CONFIG [...]   as the prompt hook calls it: detached, silent,
@@ -59,7 +62,15 @@ class Arguments:
         UsageError: it says what is wrong.
     """
 
-    VALUES = ("--service", "--bind", "--pidfile", "--timeout", "--pack", "--connect")
+    VALUES = (
+        "--service",
+        "--bind",
+        "--pidfile",
+        "--timeout",
+        "--pack",
+        "--connect",
+        "--foreground",
+    )
     SWITCHES = (
         "--start",
         "--stop",

@@ -10,6 +10,7 @@ import time
 from llmenv_hooks.helper.bridges import command_line
 from llmenv_hooks.helper.errors import EnsureOutcome, NotYet, Problem, Result, printable
 from llmenv_hooks.helper.failures import attempt_digest, note_failure
+from llmenv_hooks.helper.keepers import ask_to_look, keeper_of
 from llmenv_hooks.helper.logfile import cut_log, note_in_log
 from llmenv_hooks.helper.mcp import deep_check
 from llmenv_hooks.helper.pidfile import read_pidfile
@@ -22,7 +23,18 @@ from llmenv_hooks.helper.sight import Sight
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import NoReturn
+    from typing import NoReturn, Protocol
+
+    class Keeping(Protocol):
+        """Who stays in front of the daemon, see `foreground`."""
+
+        is_to_end: bool
+
+        @property
+        def listening(self) -> int | None: ...
+
+        def started(self) -> bool: ...
+
 
 DEFAULT_TIMEOUT_S = 10.0
 NO_CONFIG = (
@@ -40,6 +52,7 @@ class Attempt:
 
     *deadline* is on the monotonic clock.  *hook*: obey the pauses after failures, and let others
     wait.  *deep*: ask the stdio server too.  *revive*: start it although it was stopped on purpose.
+    *keeper*: who keeps it from now on, if that is to be this process.
     *note* is one line that the user should see although all is well, *why* the reason of a start,
     for the log.
     """
@@ -53,6 +66,7 @@ class Attempt:
         hook: bool = False,
         deep: bool = False,
         revive: bool = False,
+        keeper: Keeping | None = None,
     ) -> None:
         self.service = service
         self.files = files
@@ -60,8 +74,16 @@ class Attempt:
         self.hook = hook
         self.deep = deep and service.bridge == MCP_PROXY
         self.revive = revive
+        self.keeper = keeper
+        self.has_asked = False  # another keeper to look
         self.note = ""
-        self.why = "a prompt found it down" if hook else "asked to"
+        self.why = "its keeper found it down" if keeper else "asked to"
+        self.why = "a prompt found it down" if hook else self.why
+
+    @property
+    def listening(self) -> int | None:
+        """The descriptor that listens for the daemon before it does, or None."""
+        return self.keeper.listening if self.keeper else None
 
     def wait(self, why: str) -> None:
         """Let a moment pass.
@@ -69,12 +91,35 @@ class Attempt:
         Raises:
             NotYet: the deadline has passed; *why* says what is waited for.
         """
-        if time.monotonic() >= self.deadline:
+        is_over = self.keeper is not None and self.keeper.is_to_end
+        if is_over or time.monotonic() >= self.deadline:
             raise NotYet(
                 f"{self.service.name}: not up yet on {self.service.place}: {why};"
                 f" it goes on, its output is in {printable(self.files.log)}"
             )
         time.sleep(0.02)
+
+    def is_left_to_keeper(self, sight: Sight) -> bool:
+        """True when another process keeps the service, so that acting is its; a moment has passed.
+
+        Raises:
+            NotYet: as `wait`; a hook's run does not wait.
+        """
+        if self.keeper:
+            return False
+        if sight.state == "waking":
+            why = f"{sight.detail} has its port, and starts it"
+        elif keeper := keeper_of(self.files):
+            why = f"pid {keeper.pid} keeps it"
+            if not self.has_asked:
+                self.has_asked = True
+                ask_to_look(keeper)
+        else:
+            return False
+        if self.hook:
+            raise NotYet(why)
+        self.wait(why)
+        return True
 
     def fail(self, why: str, details: str = "") -> NoReturn:
         """Write the failure down for the hook, and raise it as a Problem.
@@ -102,7 +147,7 @@ class Attempt:
         """
         try:
             service = expanded(self.service)
-            return service, command_line(service, self.files)
+            return service, command_line(service, self.files, self.listening)
         except Problem as problem:
             if self.service.is_default and not on_path(DEFAULT_COMMAND[0]):
                 self.fail(NO_CONFIG)
@@ -116,6 +161,14 @@ class Attempt:
         if verdict in ("busy", "unknown"):
             self.note = f"{self.service.name}: answers its port, but the deep check says {verdict}"
         return verdict == "gone"
+
+    def unfit(self) -> str:
+        """Return why what answers has to make way; "" when it can stay."""
+        if self.child_is_gone():
+            return "its stdio server is gone"
+        if self.keeper and not self.keeper.started():
+            return "it is kept in the foreground from now on"
+        return ""
 
     def accept(self, sight: Sight) -> Result:
         """Return that the service was running, as *sight* found it."""

@@ -22,8 +22,10 @@ BOOT = (
 )
 
 
-def command_line(service: Service, files: Files) -> list[str]:
+def command_line(service: Service, files: Files, listening: int | None = None) -> list[str]:
     """Return the argv of the daemon of *service*, which is `expanded`, programs as absolute paths.
+
+    *listening* is a descriptor that it inherits, if it does not have to listen itself.
 
     Raises:
         Problem: a program is not there.
@@ -32,7 +34,8 @@ def command_line(service: Service, files: Files) -> list[str]:
     if service.bridge == NO_BRIDGE:
         return command
     if service.bridge == GUARDED:
-        return [*_guarded(service, files), "--", *command]
+        inherited = [] if listening is None else ["--listen-fd", str(listening)]
+        return [*_guarded(service, files), *inherited, "--", *command]
     proxy, leading = mcp_proxy_command()
     # Stateless, so that agents survive a restart of the proxy.
     options = ["--host", service.host, "--port", str(service.port), "--stateless"]

@@ -40,7 +40,7 @@ def load_config(path: str | None = None, state: str = "") -> Config:
     except FileNotFoundError:
         if path == os.environ.get("LLMENV_CONFIG"):
             raise UsageError(f"{printable(path)}: no such config") from None
-        return Config([Service()], None, path)
+        return Config([Service(config=path)], None, path)
     except OSError as error:
         raise UsageError(f"{printable(path)}: cannot read: {error.strerror}") from None
     try:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from llmenv_hooks.helper.errors import printable
+from llmenv_hooks.helper.errors import UsageError, printable
 from llmenv_hooks.helper.services import Service, is_local, reachable, url_of
 
 
@@ -38,6 +38,19 @@ class Config:
     def kept_alive(self) -> list[Service]:
         """The services that run on this host without being asked for by name."""
         return [service for service in self.run_here if service.autostart]
+
+    def named(self, name: str) -> Service:
+        """Return the service *name*.
+
+        Raises:
+            UsageError: there is none.
+        """
+        for service in self.services:
+            if service.name == name:
+                return service
+        have = ", ".join(service.name for service in self.services) or "none"
+        unknown = printable(name, 80)
+        raise UsageError(f"no service {unknown!r} in {printable(self.path)}; have: {have}")
 
     @property
     def run_here(self) -> list[Service]:

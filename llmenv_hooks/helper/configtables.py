@@ -45,7 +45,11 @@ class Checker:
             self.wrong("", "services", "want tables named [services.NAME]")
         services = [self.service(name, values) for name, values in tables.items()]
         self.distinct(services)
-        return Config(services if tables else [Service(stamp=self.stamp)], server_host, self.path)
+        return Config(
+            services if tables else [Service(stamp=self.stamp, config=self.path)],
+            server_host,
+            self.path,
+        )
 
     def service(self, name: str, values: dict[str, Any]) -> Service:
         """Return the service of the table [services.*name*], whose keys are *values*."""
@@ -91,6 +95,7 @@ class Checker:
                 start_timeout=float(wait),
                 autostart=values.get("autostart", True),
                 stamp=self.stamp,
+                config=self.path,
             )
         except UsageError as error:
             self.wrong(where, "bind", str(error))
@@ -144,7 +149,9 @@ class Checker:
         for text in headers.values():
             if not (text.isascii() and text.isprintable() and expandable(text)):
                 self.wrong(where, "headers", "want visible ASCII; a ${ begins a ${NAME}")
-        return Service(name, url=url, headers=headers, bridge=False, stamp=self.stamp)
+        return Service(
+            name, url=url, headers=headers, bridge=False, stamp=self.stamp, config=self.path
+        )
 
     def distinct(self, services: list[Service]) -> None:
         """See that no two *services* share an address or a variable."""

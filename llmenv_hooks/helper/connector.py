@@ -15,6 +15,7 @@ from llmenv_hooks.helper.agentpipe import STDIN, STDOUT, AgentPipe
 from llmenv_hooks.helper.errors import Problem, printable
 from llmenv_hooks.helper.jsonrpc import (
     INVALID_REQUEST,
+    LEAVING,
     MOST_MESSAGE_BYTES,
     SERVER_DIED,
     SERVER_DOWN,
@@ -183,6 +184,9 @@ class Connector:
             say(2, f"llmenv connect: {self._name} sent what is no message: {printable(str(error))}")
             return
         number = message.get("id")
+        if message.get("method") == LEAVING:
+            wire.has_left = True
+            return
         if "method" in message:
             if number is not None:
                 self._asked.add(number)
@@ -229,8 +233,8 @@ class Connector:
         for item in wire.under_way.values():
             if item.id == OWN_ID or item in again:
                 continue
-            if item.method == "initialize":
-                again.append(item)  # it asks for nothing to be done
+            if wire.has_left or item.method == "initialize":  # that asks for nothing to be done
+                again.append(item)
                 continue
             why = f"{self._name}: {end.why} during this call; it may have been done"
             self._answer(failure(item.id, SERVER_DIED, why))

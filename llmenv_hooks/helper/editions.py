@@ -17,6 +17,7 @@ from llmenv_hooks.helper.errors import Problem, printable
 from llmenv_hooks.helper.failures import write_failure
 from llmenv_hooks.helper.files import link_target, modified, remove_file, set_mtime
 
+EDITION = "edition-"
 HOOK_FAIL = "hook.fail"
 NEWEST = "llmenv-ensure.py"  # beside the copies: a link to the newest
 RENEWAL = "llmenv_hooks.renewal"  # what renders it, when that package is there
@@ -89,7 +90,7 @@ def keep_edition(state: str, config: str, shell: OpenShell, looked_at: int) -> N
 
 
 def _of_config(config: str) -> str:
-    return f"edition-{checksum_of(os.fsencode(config))}-"
+    return f"{EDITION}{checksum_of(os.fsencode(config))}-"
 
 
 def _newest_helper() -> str:

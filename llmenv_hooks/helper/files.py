@@ -47,6 +47,14 @@ def write_all(fd: int, data: bytes) -> None:
         data = data[os.write(fd, data) :]
 
 
+def move_file(path: str, to: str) -> None:
+    """Rename the file or link *path* to *to*, if it is there; what was there makes way."""
+    try:
+        os.rename(path, to)
+    except FileNotFoundError:
+        return
+
+
 def remove_file(path: str) -> None:
     """Remove the file or link *path*, if that can be done."""
     try:

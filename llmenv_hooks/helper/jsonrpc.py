@@ -16,6 +16,8 @@ METHOD_NOT_FOUND = -32601
 # JSON-RPC leaves what lies outside -32768..-32000 to applications.
 SERVER_DIED = -31001
 SERVER_DOWN = -31002
+# What the bridge says last at its socket: what it has not answered, it has not taken.
+LEAVING = "notifications/llmenv/leaving"
 VERSION_KEY = "io.modelcontextprotocol/protocolVersion"  # in _meta, from MCP 2026-07-28 on
 
 

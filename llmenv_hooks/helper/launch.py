@@ -23,7 +23,7 @@ from llmenv_hooks.helper.owners import may_serve_for
 from llmenv_hooks.helper.places import Files, cannot_use, default_pid_path
 from llmenv_hooks.helper.proofs import is_stopped, open_proof_dir
 from llmenv_hooks.helper.services import DEFAULT_NAME, GUARDED, MCP_PROXY, Service, open_to_others
-from llmenv_hooks.helper.sockets import prepare_socket
+from llmenv_hooks.helper.sockets import bridge_listens, prepare_socket
 from llmenv_hooks.helper.statefiles import write_readme
 from llmenv_hooks.helper.stopping import end_strays, end_tree
 
@@ -75,7 +75,7 @@ def _spawn_under_locks(
         if not (still_at(lock, files.lock) and still_at(life, files.life)):
             raise Again
         cut_log(files)
-        proof = open_proof_dir(files)
+        proof = open_proof_dir(files, service.config)
         opened.append(proof)
         log = open_ours(files.log, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
         opened.append(log)
@@ -85,7 +85,8 @@ def _spawn_under_locks(
         os.pwrite(life, b" " * (RECORD_BYTES - 1) + b"\n", 0)
         try:
             mark = {MARK: new_mark(files)}
-            return spawn(service, argv, log, life, proof, mark=mark), offset
+            held = [proof] if attempt.listening is None else [proof, attempt.listening]
+            return spawn(service, argv, log, life, *held, mark=mark), offset
         except (OSError, subprocess.SubprocessError) as error:
             attempt.fail(f"cannot run {printable(argv[0])}: {_why_not(error, attempt, service)}")
     finally:
@@ -116,7 +117,9 @@ def _await_port(attempt: Attempt, child: subprocess.Popen[bytes], offset: int) -
             # `ssh -f` forks and lets go of the lock; the one that goes on binds a little later.
             if status != 0 or time.monotonic() - let_go >= FORKED_S:
                 attempt.fail(_obituary(attempt, status), _said(attempt, offset))
-        if answers(service, files) and _is_ours(attempt, child.pid):
+        # A socket that was handed over answers before the bridge is there.
+        is_there = attempt.listening is None or bridge_listens(files)
+        if is_there and answers(service, files) and _is_ours(attempt, child.pid):
             break
         if is_stopped(files):
             end_tree(service, files, "stopped while it was starting")

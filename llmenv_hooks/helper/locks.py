@@ -11,6 +11,7 @@ import fcntl
 import os
 import time
 
+from llmenv_hooks.helper.directories import make_directory
 from llmenv_hooks.helper.errors import NoLocks, NotYet, printable
 from llmenv_hooks.helper.files import close_quietly, open_ours, read_regular, remove_file, still_at
 from llmenv_hooks.helper.places import Files
@@ -48,6 +49,35 @@ def take_start_lock(files: Files) -> int | None:
     except OSError:
         pass  # what it says is a diagnostic: a full disk must not keep a service down
     return fd
+
+
+class StartLock:
+    """The start lock, waited for and held: `with StartLock(files, 10.0): ...`."""
+
+    def __init__(self, files: Files, seconds: float) -> None:
+        self._files = files
+        self._deadline = time.monotonic() + seconds
+        self._fd = -1
+
+    def __enter__(self) -> None:
+        """Take it.
+
+        Raises:
+            NotYet: another process had it all the time.
+            Problem, OSError: the directory cannot be used.
+        """
+        files = self._files
+        for directory in {files.directory, files.locks}:
+            make_directory(directory)
+        while (fd := take_start_lock(files)) is None:
+            if time.monotonic() >= self._deadline:
+                holder = start_lock_holder(files)
+                raise NotYet(f"{files.service}: {holder} holds {printable(files.lock)}")
+            time.sleep(0.02)
+        self._fd = fd
+
+    def __exit__(self, *_: object) -> None:
+        release_start_lock(self._fd, self._files)
 
 
 def _held_by_seed(fd: int) -> bool:

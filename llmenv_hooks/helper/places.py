@@ -14,14 +14,19 @@ from llmenv_hooks.helper.services import DEFAULT_NAME
 
 
 def xdg_directory(variable: str, fallback: str, what: str) -> str:
-    """Return the llmenv directory under $*variable*, else under $HOME/*fallback*.
+    """Return the llmenv directory under `xdg_base`."""
+    return os.path.join(xdg_base(variable, fallback, what), "llmenv")
+
+
+def xdg_base(variable: str, fallback: str, what: str) -> str:
+    """Return the directory $*variable*, else $HOME/*fallback*.
 
     XDG Base Directory Specification: a relative value is to be ignored, an empty one is unset.
     """
     for name, rest in ((variable, ""), ("HOME", fallback)):
         base = os.environ.get(name, "")
         if os.path.isabs(base):
-            return os.path.join(base, rest, "llmenv")
+            return os.path.join(base, rest) if rest else base
     raise Problem(
         f"cannot tell where to keep {what}: neither {variable} nor HOME is an absolute path;"
         " set HOME"
@@ -82,6 +87,7 @@ class Files:
         self.sock = base + ".sock"
         self.child = base + ".child"
         self.token = base + ".token"
+        self.keeper = base + ".keeper"
         self.log = base + ".log"
         self.old_log = base + ".log.1"
         # Where there are no locks, `_with_locks` has put them elsewhere and left a link.

@@ -50,6 +50,13 @@ class Listener:
             words += ["--name", service.name, *bind_option(service)]
         return wanted <= names and all(word in self.command for word in words)
 
+    def keeps(self, service: Service) -> bool:
+        """True for who holds the port of *service* before that runs: systemd, or its keeper."""
+        words = self.command
+        if words and os.path.basename(words[0]) == "systemd":
+            return "--user" in words
+        return words[-2:] == ["--foreground", service.name]
+
     def __str__(self) -> str:
         who = f"pid {self.pid}" if self.pid else "a process"
         if self.uid != os.getuid():

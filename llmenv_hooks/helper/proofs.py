@@ -9,14 +9,16 @@ from __future__ import annotations
 import os
 
 from llmenv_hooks.helper.errors import Problem, printable
-from llmenv_hooks.helper.files import link_target, make_link, open_ours, same_file
+from llmenv_hooks.helper.files import link_target, make_link, open_ours, remove_file, same_file
 from llmenv_hooks.helper.locks import above_ten
 from llmenv_hooks.helper.places import Files
 from llmenv_hooks.helper.processes import PROC, descriptors
 
 
-def open_proof_dir(files: Files) -> int:
+def open_proof_dir(files: Files, config: str) -> int:
     """Return a descriptor of at least 10 of NAME.proof, for the daemon to hold beside the lock.
+
+    The link `config` in it says for which *config* the daemon is started.
 
     proc(5): /proc/PID/fd/N leads into a directory that the process has open.  A shell proves it
     alive by one look at a file there, since no other process has this directory open.
@@ -33,10 +35,35 @@ def open_proof_dir(files: Files) -> int:
     try:
         if link_target(inside) != f"../{name}":
             make_link(f"../{name}", inside)
+        if config_of(files) != config:
+            make_link(config or "-", _config_link(files))
     except BaseException:
         os.close(fd)
         raise
     return fd
+
+
+def config_of(files: Files) -> str:
+    """Return the config for which the daemon of *files* was started, or "" when it is not known."""
+    config = link_target(_config_link(files)) or ""
+    return config if os.path.isabs(config) else ""
+
+
+def _config_link(files: Files) -> str:
+    return os.path.join(files.proof, "config")
+
+
+def move_proof_dir(old: Files, files: Files, pid: int) -> None:
+    """Move NAME.proof of *old*, which the daemon *pid* holds open, to *files*, if that is to do."""
+    moved = any(same_file(path, files.proof) for path, _ in descriptors(pid))
+    if moved or not os.path.isdir(old.proof):
+        return
+    name = os.path.basename(files.life)
+    make_link(f"../{name}", os.path.join(old.proof, name))
+    if os.path.isdir(files.proof):
+        for other in os.listdir(files.proof):
+            remove_file(os.path.join(files.proof, other))
+    os.rename(old.proof, files.proof)  # over an empty directory, if there is one
 
 
 def proof_link(pid: int | None, files: Files) -> tuple[str, str] | None:

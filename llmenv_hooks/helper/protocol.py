@@ -24,6 +24,7 @@ from llmenv_hooks.helper.proofs import is_stopped
 from llmenv_hooks.helper.publishing import is_published
 from llmenv_hooks.helper.realms import in_our_realm
 from llmenv_hooks.helper.records import started_as
+from llmenv_hooks.helper.renaming import former_files, take_over
 from llmenv_hooks.helper.services import DEFAULT_NAME, Service, refuse_elsewhere
 from llmenv_hooks.helper.sight import ANOTHER_REALMS, Sight, look
 from llmenv_hooks.helper.stopping import end_tree
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
 
     Start = Callable[[Attempt, int], Result]  # brings the service up under the start lock
 
+NOBODYS = ("adopted", "taken", "bare", "down")  # states in which no daemon has the service's name
 HUNG_S = 2.0  # a daemon past its start must be silent this long before it is ended
 
 
@@ -59,7 +61,9 @@ def ensure(
     refuse_elsewhere(service)
     deadline = time.monotonic() + timeout
     return in_our_realm(
-        lambda files: _run(Attempt(service, files, deadline, hook=hook, deep=deep, revive=revive)),
+        lambda files: attempt_it(
+            Attempt(service, files, deadline, hook=hook, deep=deep, revive=revive)
+        ),
         *instances(service.name, state),
     )
 
@@ -75,7 +79,7 @@ def ensure_at(
     """As `ensure`, with the service's files beside the pidfile *pid_path*."""
     deadline = time.monotonic() + timeout
     return in_our_realm(
-        lambda files: _run(Attempt(service, files, deadline, deep=deep, revive=revive)),
+        lambda files: attempt_it(Attempt(service, files, deadline, deep=deep, revive=revive)),
         *beside(pid_path),
     )
 
@@ -120,28 +124,31 @@ def ensure_running(
     start = launch if spawn is spawn_mcp_proxy else injected
     try:
         return in_our_realm(
-            lambda files: _run(Attempt(service, files, deadline, revive=True), start),
+            lambda files: attempt_it(Attempt(service, files, deadline, revive=True), start),
             *beside(pid_path),
         ).outcome
     except _Theirs as theirs:
         raise theirs.__cause__ or theirs from None
 
 
-def _run(attempt: Attempt, start: Start = launch) -> Result:
-    """Look, lock, look again, act, until the service of *attempt* is up."""
+def attempt_it(attempt: Attempt, start: Start = launch) -> Result:
+    """Look, lock, look again, act, until the service of *attempt* is up; raises as `ensure`."""
     failed_before = modified(attempt.files.fail)
     try:
         while True:
             sight = look(attempt.service, attempt.files)
             what = f"{sight.state} {sight.detail}".rstrip()
             trace(attempt.files.directory, f"{attempt.service.name}: seen to be {what}")
-            broken = sight.answers and attempt.child_is_gone()
-            if sight.answers and not broken:
+            unfit = attempt.unfit() if sight.answers else ""
+            if sight.answers and not unfit:
                 found = _up_already(attempt, sight, start)
             else:
-                if not broken:
+                if not unfit:
                     _may_start(attempt, sight)
-                found = _in_turn(attempt, failed_before, broken, start)
+                if attempt.is_left_to_keeper(sight):
+                    _refuse_failed(attempt, failed_before)
+                    continue
+                found = _in_turn(attempt, failed_before, unfit, start)
             if found:
                 return found
     except OSError as error:
@@ -158,11 +165,11 @@ def _up_already(attempt: Attempt, sight: Sight, start: Start) -> Result | None:
         lock = None  # it runs: a full or read-only disk is no reason to fail
     if lock is None:
         return attempt.accept(sight)
-    return _under_lock(attempt, lock, lambda: _act(attempt, lock, False, start))
+    return _under_lock(attempt, lock, lambda: _act(attempt, lock, "", start))
 
 
 def _in_turn(
-    attempt: Attempt, failed_before: int | None, broken: bool, start: Start
+    attempt: Attempt, failed_before: int | None, unfit: str, start: Start
 ) -> Result | None:
     """Take the start lock and act; None: another process had it, so look again."""
     lock = _start_lock(attempt)
@@ -175,12 +182,17 @@ def _in_turn(
 
     def act() -> Result:
         # The one that had the lock before us failed: a queue of others would not fare better.
-        if modified(attempt.files.fail) not in (None, failed_before):
-            failure = read_failure(attempt.files)
-            raise Problem(failure.message if failure else "it failed to start")
-        return _act(attempt, lock, broken, start)
+        _refuse_failed(attempt, failed_before)
+        return _act(attempt, lock, unfit, start)
 
     return _under_lock(attempt, lock, act)
+
+
+def _refuse_failed(attempt: Attempt, failed_before: int | None) -> None:
+    """Raise the Problem that another process has run into since this attempt began, if one has."""
+    if modified(attempt.files.fail) not in (None, failed_before):
+        failure = read_failure(attempt.files)
+        raise Problem(failure.message if failure else "it failed to start")
 
 
 def _start_lock(attempt: Attempt) -> int | None:
@@ -203,33 +215,42 @@ def _under_lock(attempt: Attempt, lock: int, act: Callable[[], Result]) -> Resul
 def _may_start(attempt: Attempt, sight: Sight) -> None:
     """Raise a Problem when the service is to be left alone for now."""
     stopped = is_stopped(attempt.files) and not attempt.revive
-    if stopped and sight.state in ("down", "taken", "bare"):
+    if stopped and sight.state in ("down", "taken", "bare", "waking"):
         raise attempt.was_stopped()
     failure = read_failure(attempt.files) if attempt.hook else None
     if failure and failure.pause_left(attempt_digest(attempt.service)) > 0:
         raise Problem(failure.message)
 
 
-def _act(attempt: Attempt, lock: int, broken: bool, start: Start) -> Result:
-    """Look again under the lock, and act on what is seen until the service is up."""
+def _act(attempt: Attempt, lock: int, unfit: str, start: Start) -> Result:
+    """Look again under the lock, and act on what is seen until the service is up.
+
+    *unfit* is why what answered has to make way, or "".
+    """
     service, files = attempt.service, attempt.files
     if attempt.revive and is_stopped(files):
         remove_file(files.alive)
     hung_since: float | None = None
     while True:
         sight = look(service, files)
-        if sight.answers:
-            if broken and attempt.child_is_gone():
-                attempt.why = "its stdio server is gone"
-                end_tree(service, files, attempt.why)
-                broken = False
+        former = former_files(service, files) if sight.state in NOBODYS else None
+        if former:
+            if not take_over(service, former, files):
+                attempt.wait(f"{start_lock_holder(former)} is at work on {former.service}")
+        elif sight.answers:
+            if unfit and (unfit := attempt.unfit()):
+                attempt.why = unfit
+                end_tree(service, files, unfit, gently=attempt.keeper is not None)
+                unfit = ""
             elif sight.detail == ANOTHER_REALMS:
                 return attempt.accept(sight)
             else:
                 return attempt.finish(EnsureOutcome.ALREADY_RUNNING, sight.pid)
         elif sight.state == "elsewhere":
             raise Elsewhere
-        elif sight.state == "taken":
+        elif sight.state == "waking" and not attempt.keeper:
+            raise Again
+        elif sight.state == "taken" and attempt.listening is None:
             attempt.fail(f"{service.place} is taken by {sight.detail}, {_whose(attempt)}")
         elif sight.state == "bare" and sight.age < service.start_timeout:
             return Result(EnsureOutcome.ALREADY_RUNNING, sight.pid)

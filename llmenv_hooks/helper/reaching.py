@@ -10,14 +10,14 @@ import os
 import time
 
 from llmenv_hooks.helper.configfiles import load_config
-from llmenv_hooks.helper.errors import Problem, UsageError, printable
+from llmenv_hooks.helper.errors import Problem, printable
 from llmenv_hooks.helper.places import instances, state_dir
 from llmenv_hooks.helper.programs import expanded_headers
 from llmenv_hooks.helper.proofs import is_stopped
 from llmenv_hooks.helper.protocol import ensure
 from llmenv_hooks.helper.realms import our_files
 from llmenv_hooks.helper.services import GUARDED, MCP_PROXY, Service
-from llmenv_hooks.helper.sockets import socket_path
+from llmenv_hooks.helper.sockets import bridge_listens, socket_path
 from llmenv_hooks.helper.workers import begin_work, outcome_of
 
 TYPE_CHECKING = False
@@ -92,19 +92,9 @@ def _reach_alone(name: str, grace: float) -> tuple[str, str, str, dict[str, str]
         os.dup2(null, fd)
     try:
         config = load_config(state=state_dir())
-        return ("", *_reach(config, _named(config, name), time.monotonic() + grace))
+        return ("", *_reach(config, config.named(name), time.monotonic() + grace))
     except Problem as problem:
         return str(problem), "", "", {}, False
-
-
-def _named(config: Config, name: str) -> Service:
-    for service in config.services:
-        if service.name == name:
-            return service
-    have = ", ".join(service.name for service in config.services) or "none"
-    raise UsageError(
-        f"no service {printable(name, 80)!r} in {printable(config.path)}; have: {have}"
-    )
 
 
 def _reach(config: Config, service: Service, until: float) -> tuple[str, str, dict[str, str], bool]:
@@ -131,5 +121,12 @@ def _reach(config: Config, service: Service, until: float) -> tuple[str, str, di
             if time.monotonic() >= until or not any(map(is_stopped, files)):
                 raise
             time.sleep(STOPPED_EVERY_S)
-    socket = socket_path(our_files(files)) if service.bridge == GUARDED else ""
+    socket = ""
+    if service.bridge == GUARDED:
+        ours = our_files(files)
+        socket = socket_path(ours)
+        # Its port may be answered, by a socket that systemd holds, before the bridge is there.
+        end = time.monotonic() + service.start_timeout
+        while not bridge_listens(ours) and time.monotonic() < end:
+            time.sleep(0.02)
     return socket, url, {}, service.bridge == MCP_PROXY

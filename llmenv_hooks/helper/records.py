@@ -7,6 +7,7 @@ import os
 from llmenv_hooks.helper.configs import Config
 from llmenv_hooks.helper.identity import Identity, read_record
 from llmenv_hooks.helper.places import Files
+from llmenv_hooks.helper.proofs import config_of
 from llmenv_hooks.helper.realms import lives_here
 from llmenv_hooks.helper.services import GUARDED, NO_BRIDGE, Service
 
@@ -16,13 +17,23 @@ if TYPE_CHECKING:
 
 
 def left_over(config: Config, state: str) -> list[Service]:
-    """Return what runs here by its record in *state*, though *config* has it no more."""
+    """Return what runs here by its record in *state*, though *config* does not have it."""
     known = {service.name for service in config.services if not service.url}
     return [
-        Service(files.service, bind=record.bind, bridge=NO_BRIDGE if record.bind else GUARDED)
+        Service(
+            files.service,
+            bind=record.bind,
+            bridge=NO_BRIDGE if record.bind else GUARDED,
+            config=config_of(files),
+        )
         for files, record in living(state)
         if files.service not in known
     ]
+
+
+def is_anothers(owner: str, config: Config) -> bool:
+    """True when *owner*, for which a daemon was started, is another config that is still there."""
+    return owner not in ("", config.path) and os.path.exists(owner)
 
 
 def living(state: str) -> Iterator[tuple[Files, Identity]]:

@@ -54,9 +54,10 @@ class Service:
     MCP_PROXY (also True) or NO_BRIDGE (also False: the command listens by itself); *origins*
     are the web origins that our bridge lets in; *url* is where a service is that runs elsewhere,
     which has no bind, and *headers* what it wants to be told; *env* is added to the daemon's
-    environment; *cwd* is absolute; *start_timeout* in seconds; *stamp* changes with the config;
-    without *autostart* it is only started by name.  *command*, *cwd* and the values of *env* and
-    *headers* are as in the config: `expanded` puts in what `~` and `${NAME}` stand for.
+    environment; *cwd* is absolute; *start_timeout* in seconds; *stamp* changes with the config,
+    whose path is *config*; without *autostart* it is only started by name.  *command*, *cwd* and
+    the values of *env* and *headers* are as in the config: `expanded` puts in what `~` and
+    `${NAME}` stand for.
     """
 
     def __init__(
@@ -72,6 +73,7 @@ class Service:
         start_timeout: float = START_TIMEOUT_S,
         autostart: bool = True,
         stamp: str = "",
+        config: str = "",
         url: str = "",
         headers: dict[str, str] | None = None,
     ) -> None:
@@ -88,14 +90,16 @@ class Service:
         self.start_timeout = start_timeout
         self.autostart = autostart
         self.stamp = stamp
+        self.config = config
         parts = [self.bind, self.bridge, *self.origins, cwd, *self.command]
         parts += [f"{key}={self.env[key]}" for key in sorted(self.env)]
         self.digest = checksum(parts)  # changes when the daemon would have to be another
 
     def but(self, **changed: Any) -> Service:
         """Return this service with the fields that are named *changed*."""
-        names = "name command bind bridge origins env cwd start_timeout autostart stamp url headers"
-        return Service(**{name: getattr(self, name) for name in names.split()} | changed)
+        names = "name command bind bridge origins env cwd start_timeout autostart stamp config url"
+        kept = {name: getattr(self, name) for name in [*names.split(), "headers"]}
+        return Service(**kept | changed)
 
     @property
     def is_default(self) -> bool:

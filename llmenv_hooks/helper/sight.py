@@ -29,6 +29,7 @@ class Sight:
         bare       a live pid in a pidfile that we did not write, and no answer
         changed    it lives, but was started as something else
         elsewhere  another realm's daemon holds the lock, and does not answer here
+        waking     who keeps it has its port, and is to start it
         taken      something else answers; *detail* says who
         down       nothing
     """
@@ -54,7 +55,7 @@ def look(service: Service, files: Files) -> Sight:
         held, as once configured           changed
         held in another realm    answers   up, where we share its net namespace
         held in another realm    silent    elsewhere
-        free                     answers   adopted, up (root's, the pidfile's) or taken
+        free                     answers   adopted, up (root's, the pidfile's), waking or taken
         free, live pid in a bare pidfile   silent   bare
         free                     silent    down
 
@@ -137,4 +138,6 @@ def _who_answers(service: Service, files: Files, bare: int | None) -> Sight:
         return Sight("up", bare)
     if who and ours and who.runs(service):
         return Sight("adopted", who.pid)
+    if who and ours and who.keeps(service):
+        return Sight("waking", detail=str(who))
     return Sight("taken", detail=str(who) if who else "a process that we cannot see")

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 MOST_PATH_BYTES = 100
 MOST_ANSWER_BYTES = 1 << 20
+ANSWER_S = 2.0
 
 
 def socket_path(files: Files) -> str:
@@ -45,15 +46,32 @@ def prepare_socket(files: Files) -> None:
         make_link(path, files.sock)
 
 
-def ask_bridge(files: Files, timeout: float = 2.0) -> dict[str, Any] | None:
-    """Return what the bridge tells about itself by `llmenv/status`, or None: it does not answer."""
+def bridge_listens(files: Files) -> bool:
+    """True when the bridge has its socket open."""
+    sock = _socket.socket(_socket.AF_UNIX)
+    try:
+        sock.settimeout(0.25)
+        sock.connect(socket_path(files))
+    except OSError:
+        return False
+    else:
+        return True
+    finally:
+        sock.close()
+
+
+def ask_bridge(
+    files: Files, method: str = "llmenv/status", params: dict[str, str] | None = None
+) -> dict[str, Any] | None:
+    """Return what the bridge answers to *method*, or None: it does not answer."""
     import json
 
     sock = _socket.socket(_socket.AF_UNIX)
     try:
-        sock.settimeout(timeout)
+        sock.settimeout(ANSWER_S)
         sock.connect(socket_path(files))
-        sock.sendall(b'{"jsonrpc": "2.0", "id": 1, "method": "llmenv/status"}\n')
+        asked = {"jsonrpc": "2.0", "id": 1, "method": method, "params": params or {}}
+        sock.sendall(json.dumps(asked).encode() + b"\n")
         answer = b""
         while not answer.endswith(b"\n") and len(answer) < MOST_ANSWER_BYTES:
             chunk = sock.recv(65536)

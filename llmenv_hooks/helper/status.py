@@ -62,7 +62,7 @@ def inspect(service: Service, state: str) -> Status:
         verdict = deep_check(service) if service.bridge == MCP_PROXY else "ok"
         words = {"gone": "its stdio server is gone", "ok": ""}.get(verdict, f"answers: {verdict}")
         return Status("broken" if verdict == "gone" else "running", files, pid, uptime, words)
-    if sight.state in ("starting", "bare"):
+    if sight.state in ("starting", "bare", "waking"):
         return Status("starting", files, pid, uptime, f"no answer on {service.place} yet")
     if sight.state == "taken":
         return Status("taken", files, None, None, f"{service.place} is taken by {sight.detail}")

@@ -5,27 +5,24 @@ from __future__ import annotations
 import os
 import time
 
-from llmenv_hooks.helper.directories import make_directory
-from llmenv_hooks.helper.errors import Elsewhere, NotYet, Problem, printable
+from llmenv_hooks.helper.errors import Elsewhere, Problem, printable
 from llmenv_hooks.helper.files import remove_file
 from llmenv_hooks.helper.identity import HERE, read_record
 from llmenv_hooks.helper.listeners import who_listens
-from llmenv_hooks.helper.locks import (
-    life_is_held,
-    release_start_lock,
-    start_lock_holder,
-    take_start_lock,
-)
+from llmenv_hooks.helper.locks import StartLock, life_is_held
 from llmenv_hooks.helper.logfile import drop_farewell, log_size, note_in_log
-from llmenv_hooks.helper.marks import marked, strays
+from llmenv_hooks.helper.managers import manager_of
+from llmenv_hooks.helper.marks import forget_mark, marked, strays
 from llmenv_hooks.helper.owners import life_holders
 from llmenv_hooks.helper.places import Files, beside, cannot_use, instances
 from llmenv_hooks.helper.processes import descendants, send_signal, start_time
 from llmenv_hooks.helper.proofs import mark_stopped
 from llmenv_hooks.helper.realms import in_our_realm
 from llmenv_hooks.helper.records import started_as
-from llmenv_hooks.helper.services import Service, refuse_elsewhere
+from llmenv_hooks.helper.services import GUARDED, Service, refuse_elsewhere
 from llmenv_hooks.helper.sight import ANOTHER_REALMS, look
+
+HANDOVER_S = 30.0  # for the calls under way, when a service goes from one keeper to another
 
 
 def stop(service: Service, state: str, *, timeout: float = 30.0, why: str = "asked to") -> bool:
@@ -56,8 +53,6 @@ def stop_at(service: Service, pid_path: str, *, timeout: float = 30.0) -> bool:
 
 def _stop(service: Service, files: Files, deadline: float, why: str) -> bool:
     try:
-        for directory in {files.directory, files.locks}:
-            make_directory(directory)
         sight = look(service, files)
         if sight.state == "elsewhere":
             raise Elsewhere
@@ -68,17 +63,10 @@ def _stop(service: Service, files: Files, deadline: float, why: str) -> bool:
             )
         if sight.state == "starting":
             mark_stopped(files)  # for the one that waits for it under the lock
-        lock = take_start_lock(files)
-        while lock is None:
-            if time.monotonic() >= deadline:
-                raise NotYet(
-                    f"{service.name}: {start_lock_holder(files)} holds {printable(files.lock)}"
-                )
-            time.sleep(0.02)
-            lock = take_start_lock(files)
-        try:
+        with StartLock(files, deadline - time.monotonic()):
             # Marked first: a shell that sees it down must not think that it died.
             mark_stopped(files)
+            _stop_unit(service, files)
             ended = end_tree(service, files, why)
             if not ended and look(service, files).answers:
                 remove_file(files.alive)
@@ -92,19 +80,26 @@ def _stop(service: Service, files: Files, deadline: float, why: str) -> bool:
             remove_file(files.pid)
             remove_file(files.fail)
             return ended
-        finally:
-            release_start_lock(lock, files)
     except OSError as error:
         raise Problem(f"{service.name}: {cannot_use(error, files)}") from None
 
 
-def end_tree(service: Service, files: Files, why: str) -> bool:
+def _stop_unit(service: Service, files: Files) -> None:
+    """Tell the manager that keeps *service*, if one does; where it does not answer, none does."""
+    if manager := manager_of(service.name):
+        try:
+            manager.stop(service.name, wait=False)
+        except Problem as problem:
+            note_in_log(files, str(problem))
+
+
+def end_tree(service: Service, files: Files, why: str, *, gently: bool = False) -> bool:
     """End the daemon that the record or the lifetime lock proves to be ours, and all below it.
 
     Only under the start lock.  mcp-proxy cleans up after its child on SIGINT, not on SIGTERM, and
     has put it into a session of its own, so the whole family is noted first; what carries our mark
-    belongs to it.  *why* is for the log.  Done when the lifetime lock is free; False when there was
-    nothing to end.
+    belongs to it.  *why* is for the log.  *gently*: our bridge may answer first what it was asked.
+    Done when the lifetime lock is free; False when there was nothing to end.
 
     Raises:
         Problem: something is left even after SIGKILL.
@@ -123,9 +118,15 @@ def end_tree(service: Service, files: Files, why: str) -> bool:
         return False
     note_in_log(files, f"stopping {service.name}: {why}")
     said = log_size(files)
-    for pid in leaders:
-        send_signal(pid, family[pid], signal.SIGINT)
-    if not _gone_within(6.0, family, files):
+    steps = [(signal.SIGINT, 6.0)]
+    if gently and service.bridge == GUARDED and record and leaders == {record.pid}:
+        steps.insert(0, (signal.SIGUSR1, HANDOVER_S))
+    for number, seconds in steps:
+        for pid in leaders:
+            send_signal(pid, family[pid], number)
+        if _gone_within(seconds, family, files):
+            break
+    else:
         _end_family(service, files, family)
     drop_farewell(files, said)
     note_in_log(files, f"{service.name} is stopped")
@@ -141,6 +142,7 @@ def end_strays(service: Service, files: Files) -> None:
     family = {pid: start_time(pid) for pid in descendants(strays(files, None))}
     if family:
         _end_family(service, files, family)
+    forget_mark(files)
 
 
 def _end_family(service: Service, files: Files, family: dict[int, str | None]) -> None:

@@ -50,11 +50,13 @@ class Wire:
     Attributes:
         under_way: the requests that have been sent and not been answered, by their ids.
         is_doubtful: True when an answer says that the service should be looked at.
+        has_left: True once the service has said that it has not taken what it did not answer.
     """
 
     def __init__(self) -> None:
         self.under_way: dict[str | int, Item] = {}
         self.is_doubtful = False
+        self.has_left = False
 
     def fileno(self) -> int:
         """Return the descriptor that can be read when there is something to `receive`."""
@@ -94,6 +96,8 @@ class SocketWire(Wire):
         self._sock = _socket.socket(_socket.AF_UNIX)
         self._lines = Lines()
         self._last: Item | None = None
+        self._unsent: list[Item] = []
+        self._was_reset = False
         try:
             self._sock.settimeout(CONNECT_S)
             self._sock.connect(path)
@@ -107,11 +111,16 @@ class SocketWire(Wire):
         return self._sock.fileno()
 
     def send(self, item: Item) -> None:
-        """Write a line."""
+        """Write a line; of one that cannot be written, `receive` tells.
+
+        The bridge's last words may still be unread.
+        """
         try:
             self._sock.sendall(item.line + b"\n")
         except OSError as error:
-            raise Ended([item], _end_of(error)) from None
+            self._was_reset |= isinstance(error, ConnectionResetError)
+            self._unsent.append(item)
+            return
         self._last = item
         if item.id is not None:
             self.under_way[item.id] = item
@@ -120,14 +129,17 @@ class SocketWire(Wire):
         """Read what is there."""
         try:
             data = self._sock.recv(CHUNK)
-        except ConnectionResetError as error:
-            unread = [self._last] if self._last else []
-            raise Ended(unread, _end_of(error)) from None
         except OSError as error:
-            raise Ended([], _end_of(error)) from None
+            self._was_reset |= isinstance(error, ConnectionResetError)
+            raise Ended(self._lost(), _end_of(error)) from None
         if not data:
-            raise Ended([], "the bridge ended")
+            raise Ended(self._lost(), "the bridge ended")
         return self._lines.feed(data)
+
+    def _lost(self) -> list[Item]:
+        """Return what cannot have arrived."""
+        unread = [self._last] if self._last and self._was_reset else []
+        return unread + self._unsent
 
     def close(self) -> None:
         """Close the socket."""

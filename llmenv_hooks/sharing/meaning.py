@@ -12,12 +12,13 @@ import re
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from llmenv_hooks import places
+from llmenv_hooks.agents.formats import no_span
 from llmenv_hooks.sharing.packages import run_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from llmenv_hooks.agents.table import Agent
+    from llmenv_hooks.agents.agent import Agent
 
 
 class Spelling(NamedTuple):
@@ -36,16 +37,21 @@ _EDITOR = Spelling(re.compile(r"\$\{[^}]*\}"), re.compile(r"\$\{env:(\w+)\}"))
 # https://opencode.ai/docs/config, "Variables"
 _BRACES = Spelling(re.compile(r"\{(?:env|file):[^}]*\}"), re.compile(r"\{env:(\w+)\}"))
 _NONE = Spelling(re.compile(r"(?!)"), re.compile(r"(?!)"))
+_UNKNOWN = Spelling(re.compile(r"\$\{[^}]*\}|\$\w+|\$\(.*\)"), re.compile(r"(?!)"))
 _SPELLINGS = {
     "claude": _SHELL,
     "gemini": _SHELL_AND_BARE,
+    "qwen": _SHELL_AND_BARE,
     "cursor": _EDITOR,
     "vscode": _EDITOR,
     "windsurf": _EDITOR,
+    "roo": _EDITOR,
     "opencode": _BRACES,
+    "kilo": _BRACES,
     "codex": _NONE,
     "zed": _NONE,
 }
+_ENVIRONMENTS = {"opencode": "environment", "kilo": "environment"}
 # What is another in each project, whoever replaces it.
 _VARIABLES = "(?:PWD|OLDPWD|CLAUDE_PROJECT_DIR|VIRTUAL_ENV)"
 _OF_A_PROJECT = re.compile(
@@ -71,7 +77,7 @@ class Meaning(NamedTuple):
 
 def environment_key(name: str) -> str:
     """Return the key of the environment in an entry of the agent *name*."""
-    return "environment" if name == "opencode" else "env"
+    return _ENVIRONMENTS.get(name, "env")
 
 
 def is_disabled(entry: Mapping[str, Any]) -> bool:
@@ -85,6 +91,8 @@ def meaning(name: str, agent: Agent, entry: Mapping[str, Any]) -> Meaning:
     Raises:
         Unshareable: it means something else in each project or agent, or nothing here.
     """
+    if agent.format.span is no_span:
+        raise Unshareable("llmenv cannot edit an entry in YAML that is not its own")
     for key in _ELSEWHERE:
         if key in entry:
             raise Unshareable(f"it has variables from a file ({key}); write them into its env")
@@ -132,7 +140,7 @@ def _meant(name: str, text: str) -> str:
     """Return *text* of an entry of the agent *name* in the words of our config."""
     if found := _OF_A_PROJECT.search(text):
         raise Unshareable(f"{found[0].lstrip('$')} in it is another in each project")
-    spelling = _SPELLINGS.get(name, _SHELL)
+    spelling = _SPELLINGS.get(name, _UNKNOWN)
     meant, at = "", 0
     for found in spelling.any.finditer(text):
         meant += _escaped(text[at : found.start()])

@@ -16,7 +16,7 @@ from llmenv_hooks.sharing.meaning import environment_key
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from llmenv_hooks.agents.table import Agent
+    from llmenv_hooks.agents.agent import Agent
 
 
 class Turned(NamedTuple):
@@ -43,7 +43,7 @@ def turned(name: str, agent: Agent, text: str, entry: str, argv: Sequence[str]) 
     start, end = agent.format.span(text, path)
     wanted = agent.by_command(argv)
     new: str | None = text
-    for key in _how_it_starts(name):
+    for key in _how_it_starts(name, agent):
         if key in entries[entry] and key not in wanted:
             new = agent.format.drop(new or "", (*path, key))
     for key, value in wanted.items():
@@ -78,7 +78,7 @@ def restored(name: str, agent: Agent, text: str, entry: str, was: Turned, servic
         return text
     path = (*keys, entry)
     start, end = agent.format.span(text, path)
-    ours = {*_how_it_starts(name), *agent.by_command([""])}
+    ours = {*_how_it_starts(name, agent), *agent.by_command([""])}
     if _but(now, ours) == _but(was.values, ours):
         before, rest = was.before, text[end:].removeprefix(was.tail)
         if text[:end].endswith("\n") and not before.endswith("\n"):
@@ -100,8 +100,8 @@ def _with_values(
     return text
 
 
-def _how_it_starts(name: str) -> tuple[str, ...]:
-    return ("command", "args", environment_key(name), "env_vars", "cwd")
+def _how_it_starts(name: str, agent: Agent) -> tuple[str, ...]:
+    return (agent.command_key, "args", environment_key(name), "env_vars", "cwd")
 
 
 def _but(entry: Mapping[str, Any], keys: set[str]) -> dict[str, Any]:

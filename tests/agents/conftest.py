@@ -22,7 +22,7 @@ def home(
     capsys: pytest.CaptureFixture[str],
 ) -> Home:
     for variable in list(os.environ):
-        if variable.endswith(("_HOME", "_DIR")):
+        if variable.endswith(("_HOME", "_DIR", "_GLOBAL_CONFIG")):
             monkeypatch.delenv(variable)
     made = Home(tmp_path, capsys, tmp_path_factory.mktemp("bin") / "llmenv")
     monkeypatch.setenv("HOME", str(tmp_path))

@@ -32,27 +32,46 @@ bridge = false
 URLS = {"memory": "http://127.0.0.1:7878/mcp", "tunnel": "http://[::1]:7879/mcp"}
 
 # What each agent's documentation shows, with the URL in the place of {url}.
-SHAPES: dict[str, tuple[tuple[str, ...], dict[str, str]]] = {
+SHAPES: dict[str, tuple[tuple[str, ...], dict[str, Any]]] = {
     "claude": (("mcpServers",), {"type": "http", "url": "{url}"}),
+    "claude-desktop": (("mcpServers",), {}),
     "codex": (("mcp_servers",), {"url": "{url}"}),
     "gemini": (("mcpServers",), {"type": "http", "url": "{url}"}),
     "cursor": (("mcpServers",), {"url": "{url}"}),
     "vscode": (("servers",), {"type": "http", "url": "{url}"}),
+    "copilot": (("mcpServers",), {"type": "http", "tools": ["*"], "url": "{url}"}),
     "windsurf": (("mcpServers",), {"serverUrl": "{url}"}),
+    "antigravity": (("mcpServers",), {"serverUrl": "{url}"}),
     "zed": (("context_servers",), {"url": "{url}"}),
     "opencode": (("mcp",), {"type": "remote", "url": "{url}"}),
+    "kilo": (("mcp",), {"type": "remote", "url": "{url}"}),
+    "crush": (("mcp",), {"type": "http", "url": "{url}"}),
+    "amp": (("amp.mcpServers",), {"url": "{url}"}),
+    "goose": (("extensions",), {"enabled": True, "type": "streamable_http", "uri": "{url}"}),
+    "cline": (("mcpServers",), {"type": "streamableHttp", "url": "{url}"}),
+    "roo": (("mcpServers",), {"type": "streamable-http", "url": "{url}"}),
+    "kiro": (("mcpServers",), {"url": "{url}"}),
+    "qwen": (("mcpServers",), {"httpUrl": "{url}"}),
+    "kimi": (("mcpServers",), {"url": "{url}"}),
+    "droid": (("mcpServers",), {"type": "http", "url": "{url}"}),
+    "junie": (("mcpServers",), {"url": "{url}"}),
     "continue": (("mcpServers",), {"type": "streamable-http", "url": "{url}"}),
 }
 # What an entry with a command has besides that.
 STDIO: dict[str, dict[str, Any]] = {
-    **{name: {"type": "stdio"} for name in ("claude", "vscode", "continue")},
+    **{name: {"type": "stdio"} for name in ("claude", "vscode", "crush", "droid", "continue")},
+    **{name: {"type": "local"} for name in ("opencode", "kilo")},
+    "copilot": {"type": "stdio", "tools": ["*"]},
+    "goose": {"enabled": True, "type": "stdio"},
     # https://developers.openai.com/codex/mcp: it hands on hardly any variable by itself.
     "codex": {
         "env_vars": "LLMENV_CONFIG XDG_CONFIG_HOME XDG_STATE_HOME XDG_DATA_HOME XDG_CACHE_HOME"
         " XDG_RUNTIME_DIR SSH_AUTH_SOCK".split()
     },
 }
-IN_JSON = [name for name in AGENTS if name not in ("codex", "continue")]
+# One agent for each form that a file or an entry has; what holds for them holds for the others.
+FORMS = ["claude", "codex", "windsurf", "copilot", "opencode", "amp", "goose", "continue"]
+IN_JSON = [name for name in FORMS if name not in ("codex", "goose", "continue")]
 
 JSON_TEXTS = {
     "empty": "",
@@ -88,6 +107,26 @@ YAML_TEXTS = {
     "no final newline": "mcpServers:\n  - name: x\n    command: y",
     "none, no final newline": "mcpServers: []",
 }
+GOOSE_TEXTS = {
+    "empty": "",
+    "a newline": "\n",
+    "comments": "# mine\n",
+    "comments, no final newline": "\n# mine: extensions",
+    "others": "GOOSE_MODEL: mine # two\nextensions:\n  # z:\n  x: # one\n    enabled: true\n"
+    "    cmd: y\n    args:\n    - -v\n    - memory\n    envs:\n      # c\n      A: |\n"
+    "        memory:\n        #d\n\n  # the end\n",
+    "others, then more": "extensions: # {} those\n    \"x\":\n        name: 'it''s # x'\n"
+    "    # z:\n    y: {type: stdio, cmd: 'mine'}\n\nproviders:\n  memory:\n    a: 1\n",
+    "as goose writes it": "GOOSE_MODE: auto\nextensions:\n  x:\n    enabled: true\n"
+    "    type: stdio\n"
+    "    name: x\n    description: ''\n    cmd: y\n    args:\n    - a\n    envs: {}\n"
+    "    timeout: 300\n    bundled: null\n    available_tools: []\nactive_provider: anthropic\n",
+    "none": "a: 1\nextensions: {} # {} none\n# the end\n",
+    "no extensions": "---\nGOOSE_MODEL: mine\nlist:\n- x\n# the end\n",
+    "no extensions, no final newline": "GOOSE_MODEL: mine",
+    "no final newline": "extensions:\n  x:\n    cmd: y",
+    "none, no final newline": "extensions: {}",
+}
 TOML_TEXTS = {
     "empty": "",
     "a newline": "\n",
@@ -104,6 +143,8 @@ TOML_TEXTS = {
 def texts(name: str) -> dict[str, str]:
     if name == "continue":
         return YAML_TEXTS
+    if name == "goose":
+        return GOOSE_TEXTS
     if name == "codex":
         return TOML_TEXTS
     return {case: text.replace("SERVERS", SHAPES[name][0][0]) for case, text in JSON_TEXTS.items()}
@@ -114,6 +155,12 @@ def parsed(name: str, content: bytes | None) -> dict[str, Any]:
     text = (content or b"").decode("utf-8-sig")
     if name == "codex":
         return tomllib.loads(text)
+    if name == "goose":
+        found = dict(YAML(typ="safe").load(text) or {})
+        for service, entry in found.get("extensions", {}).items():
+            if service in (*URLS, "brain", "mcp-proxy"):
+                assert entry.pop("name") == service
+        return found
     if name == "continue":
         found = dict(YAML(typ="safe").load(text) or {})
         servers = found.pop("mcpServers", [])
@@ -131,22 +178,26 @@ def parsed(name: str, content: bytes | None) -> dict[str, Any]:
     return value
 
 
-def expected(name: str, port: int = 7878) -> dict[str, dict[str, str]]:
-    shape = SHAPES[name][1]
-    return {
-        service: {key: value.format(url=url) for key, value in shape.items()}
-        for service, url in ((s, u.replace("7878", str(port))) for s, u in URLS.items())
-    }
+def by_url(name: str, url: str) -> dict[str, Any]:
+    """Return what each agent's documentation shows of a server at *url*."""
+    return {key: url if value == "{url}" else value for key, value in SHAPES[name][1].items()}
+
+
+def expected(name: str, port: int = 7878) -> dict[str, dict[str, Any]]:
+    return {service: by_url(name, u.replace("7878", str(port))) for service, u in URLS.items()}
 
 
 def by_connect(name: str, program: str) -> dict[str, dict[str, Any]]:
     """Return what each agent's documentation shows of a stdio server, for our services."""
-    return {
-        service: {"type": "local", "command": [program, "connect", service]}
-        if name == "opencode"
-        else STDIO.get(name, {}) | {"command": program, "args": ["connect", service]}
-        for service in URLS
-    }
+    entries = {}
+    for service in URLS:
+        command: dict[str, Any] = {"command": program, "args": ["connect", service]}
+        if name in ("opencode", "kilo"):
+            command = {"command": [program, "connect", service]}
+        if name == "goose":
+            command["cmd"] = command.pop("command")
+        entries[service] = STDIO.get(name, {}) | command
+    return entries
 
 
 def others(name: str, content: bytes | None) -> dict[str, Any]:

@@ -38,7 +38,7 @@ def test_the_table_says_where_our_servers_are(home: Home) -> None:
     assert rows["codex"].split() == ["codex", str(home.path("codex")), "yes", "(HTTP)"]
     assert rows["cursor"].endswith("memory: another server, tunnel: no")
     assert f"{home.path('zed')}:1:2: Expecting property name" in rows["zed"]
-    assert list(table(project=True)) == [name for name in AGENTS if name != "windsurf"]
+    assert list(table(project=True)) == [name for name, one in AGENTS.items() if one.project]
 
 
 def test_write_without_an_agent_updates_all_that_have_an_old_url(home: Home) -> None:

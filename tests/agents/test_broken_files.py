@@ -7,9 +7,8 @@ import re
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from agents.support import IN_JSON, SHAPES
+from agents.support import FORMS, IN_JSON, SHAPES
 
-from llmenv_hooks.agents.table import AGENTS
 from llmenv_hooks.helper.errors import Problem
 
 if TYPE_CHECKING:
@@ -54,8 +53,20 @@ BROKEN_YAML = [
 ]
 
 
+BROKEN_GOOSE = [
+    ("{a: 1}\n", ":1:1: llmenv cannot read this line"),
+    ("  a: 1\n", ":1:1: llmenv cannot read this line"),
+    ("a: 1\nb\n", ":2:1: llmenv cannot read this line"),
+    ("extensions: {x: {}}\n", ":1:1: extensions is no mapping in lines of its own"),
+    ("extensions:\n  - name: x\n", ":2:1: llmenv cannot read this line"),
+    ("extensions:\n  x:\n    y: 1\n   z: 1\n", ":4:1: llmenv cannot read this line"),
+    ("extensions:\n  x:\n\ty: 1\n", ":3:1: llmenv cannot read this line"),
+    ("extensions:\n  x:\n    <<: *y\n", ":3:1: llmenv cannot read this line"),
+]
+
+
 def broken() -> Iterator[Any]:
-    for name in AGENTS:
+    for name in FORMS:
         texts = BROKEN_TOML if name == "codex" else BROKEN_JSON if name in IN_JSON else []
         for text, words in texts:
             holder = SHAPES[name][0][0]
@@ -63,6 +74,8 @@ def broken() -> Iterator[Any]:
         yield name, b"\xff", ": byte 0 is no UTF-8"
     for text, words in BROKEN_YAML:
         yield "continue", text.encode(), words
+    for text, words in BROKEN_GOOSE:
+        yield "goose", text.encode(), words
 
 
 @pytest.mark.parametrize(("name", "content", "words"), list(broken()))

@@ -10,7 +10,18 @@ import tempfile
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from agents.support import CONFIG, SHAPES, URLS, by_connect, expected, others, parsed, read, texts
+from agents.support import (
+    CONFIG,
+    FORMS,
+    SHAPES,
+    URLS,
+    by_connect,
+    expected,
+    others,
+    parsed,
+    read,
+    texts,
+)
 
 from llmenv_hooks.agents import launcher
 from llmenv_hooks.agents.table import AGENTS
@@ -36,7 +47,7 @@ def servers(home: Home, name: str) -> Any:
     return parsed(name, read(home.path(name))).get(SHAPES[name][0][0], {})
 
 
-@pytest.mark.parametrize("name", AGENTS)
+@pytest.mark.parametrize("name", FORMS)
 def test_in_any_file_an_entry_is_written_turned_and_removed(home: Home, name: str) -> None:
     for case, text in {"missing": None, **texts(name)}.items():
         before = None if text is None else text.encode()
@@ -64,7 +75,7 @@ def test_in_any_file_an_entry_is_written_turned_and_removed(home: Home, name: st
         path.unlink(missing_ok=True)
 
 
-@pytest.mark.parametrize("name", AGENTS)
+@pytest.mark.parametrize("name", FORMS)
 def test_a_path_that_is_gone_is_replaced_and_what_is_beside_it_stays(home: Home, name: str) -> None:
     path = home.put(name, None)
     home(name, "write")
@@ -103,7 +114,7 @@ def test_an_old_command_gets_the_path_and_keeps_what_the_user_added(home: Home, 
         home(name, "remove")
 
 
-@pytest.mark.parametrize("name", AGENTS)
+@pytest.mark.parametrize("name", FORMS)
 @pytest.mark.parametrize("kind", ["connect", "http"])
 def test_a_new_service_is_added_where_others_of_ours_are(home: Home, name: str, kind: str) -> None:
     home.config.write_text(CONFIG.partition("[services.tunnel]")[0])
@@ -119,7 +130,7 @@ def test_a_new_service_is_added_where_others_of_ours_are(home: Home, name: str, 
     assert without.read_bytes() == b'{"mcpServers": {}}'
 
 
-@pytest.mark.parametrize("name", AGENTS)
+@pytest.mark.parametrize("name", FORMS)
 def test_an_entry_of_a_service_that_is_gone_is_replaced(home: Home, name: str) -> None:
     home(name, "write")
     home.config.write_text(CONFIG.replace("services.memory", "services.brain"))
@@ -150,7 +161,7 @@ def test_a_command_of_somebody_else_is_left_alone(home: Home, argv: list[str]) -
     assert path.read_bytes() == before
 
 
-@pytest.mark.parametrize("name", [name for name in AGENTS if AGENTS[name].project])
+@pytest.mark.parametrize("name", [name for name in FORMS if AGENTS[name].project])
 def test_in_a_project_it_is_the_name_alone(
     home: Home, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

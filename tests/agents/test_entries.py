@@ -7,7 +7,19 @@ import re
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from agents.support import CONFIG, IN_JSON, SHAPES, URLS, expected, parsed, read, texts, with_entry
+from agents.support import (
+    CONFIG,
+    FORMS,
+    IN_JSON,
+    SHAPES,
+    URLS,
+    by_url,
+    expected,
+    parsed,
+    read,
+    texts,
+    with_entry,
+)
 
 from llmenv_hooks.agents.table import AGENTS
 from llmenv_hooks.helper.errors import Problem
@@ -46,8 +58,7 @@ OLD_URLS = ["http://localhost:9/mcp", "http://[::1]:9/mcp/", "http://127.8.8.8/x
 @pytest.mark.parametrize("name", [*IN_JSON, "codex"])
 @pytest.mark.parametrize("url", OLD_URLS)
 def test_an_old_entry_of_ours_gets_the_url(home: Home, name: str, url: str) -> None:
-    shape = SHAPES[name][1]
-    content = with_entry(name, {key: value.format(url=url) for key, value in shape.items()})
+    content = with_entry(name, by_url(name, url))
     path = home.put(name, content)
     home(name, "write")
     updated = content.replace(url.encode(), URLS["memory"].encode())
@@ -83,7 +94,7 @@ def test_an_entry_with_more_than_we_write_is_named(
         home(name, "remove")
 
 
-@pytest.mark.parametrize("name", AGENTS)
+@pytest.mark.parametrize("name", FORMS)
 def test_an_entry_from_before_there_was_a_config_is_replaced(
     home: Home, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -106,7 +117,7 @@ def test_an_entry_from_before_there_was_a_config_is_replaced(
         assert not home.path(name).exists()
 
 
-@pytest.mark.parametrize("name", AGENTS)
+@pytest.mark.parametrize("name", FORMS)
 def test_an_entry_of_a_service_that_was_renamed_is_replaced(home: Home, name: str) -> None:
     before = texts(name)["others"].encode()
     path = home.put(name, before)
@@ -136,7 +147,7 @@ def test_an_entry_of_another_name_that_is_not_ours_to_the_letter_stays(
 ) -> None:
     home.port(17001)
     url = f"http://127.0.0.1:{port}/mcp"
-    entry = {k: value.format(url=url) for k, value in SHAPES[name][1].items()} | more
+    entry = by_url(name, url) | more
     before = json.dumps({SHAPES[name][0][0]: {key: entry}}).encode()
     path = home.put(name, before)
     home(name, "write")

@@ -7,9 +7,8 @@ import re
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from agents.support import SHAPES, URLS, expected, others, parsed, read, texts
+from agents.support import FORMS, SHAPES, URLS, expected, others, parsed, read, texts
 
-from llmenv_hooks.agents.table import AGENTS
 from llmenv_hooks.helper.errors import Problem
 
 if TYPE_CHECKING:
@@ -20,7 +19,7 @@ if TYPE_CHECKING:
 
 def cases() -> Iterator[Any]:
     """Yield each agent with each text, also in CRLF, and with a byte order mark."""
-    for name in AGENTS:
+    for name in FORMS:
         yield pytest.param(name, None, id=f"{name}-missing")
         for case, text in texts(name).items():
             yield pytest.param(name, text.encode(), id=f"{name}-{case}")
@@ -48,7 +47,7 @@ def test_written_updated_and_removed(home: Home, name: str, before: bytes | None
         assert home(name) == written.decode()
     else:
         rest = iter(written)
-        kept = before.replace(b"mcpServers: []", b"mcpServers:") if name == "continue" else before
+        kept = re.sub(rb"^(mcpServers|extensions): (\[\]|\{\})", rb"\1:", before, flags=re.M)
         assert all(byte in rest for byte in kept), "something was inserted, and no more"
         for comment in re.findall(rb"(?://|# )[^\r\n]*|/\*.*?\*/", before):
             assert comment in written
@@ -77,7 +76,7 @@ def test_written_updated_and_removed(home: Home, name: str, before: bytes | None
         assert home(name, "remove") == f"{path} has nothing of ours; nothing was changed\n"
 
 
-@pytest.mark.parametrize("name", AGENTS)
+@pytest.mark.parametrize("name", FORMS)
 def test_a_link_stays_and_a_mode_is_kept(home: Home, name: str) -> None:
     real = home.root / "dotfiles" / "real"
     real.parent.mkdir()
@@ -99,7 +98,7 @@ def test_a_link_stays_and_a_mode_is_kept(home: Home, name: str) -> None:
     assert real.read_bytes() == b""
 
 
-@pytest.mark.parametrize("name", AGENTS)
+@pytest.mark.parametrize("name", FORMS)
 def test_a_read_only_file_is_left_alone(home: Home, name: str) -> None:
     path = home.put(name, b"")
     path.chmod(0o444)
@@ -134,7 +133,7 @@ def test_without_a_home_nothing_is_written(
 ) -> None:
     monkeypatch.chdir(home.root)
     monkeypatch.setenv("HOME", where)
-    for name in (*AGENTS, None):
+    for name in (*FORMS, None):
         with pytest.raises(Problem, match=r"HOME is no absolute path; set HOME$"):
             home(name, "write")
     assert os.listdir(home.root) == ["config.toml"]

@@ -7,9 +7,7 @@ import re
 from typing import TYPE_CHECKING
 
 import pytest
-from agents.support import IN_JSON, SHAPES, texts
-
-from llmenv_hooks.agents.table import AGENTS
+from agents.support import FORMS, IN_JSON, SHAPES, texts
 
 if TYPE_CHECKING:
     from agents.support import Home
@@ -38,7 +36,7 @@ def test_a_secret_of_a_neighbour_is_never_shown(
     assert json.loads(path.read_text()) == whole
 
 
-@pytest.mark.parametrize("name", AGENTS)
+@pytest.mark.parametrize("name", FORMS)
 def test_only_our_lines_are_shown(home: Home, name: str) -> None:
     home.http = False
     for text in texts(name).values():

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from llmenv_hooks.agents.jsonc import JSON
 from llmenv_hooks.agents.toml import TOML
-from llmenv_hooks.agents.yaml import YAML
+from llmenv_hooks.agents.yaml import CONTINUE as YAML
 
 if TYPE_CHECKING:
     from agents.support import Home

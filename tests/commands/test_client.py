@@ -7,10 +7,8 @@ import sys
 from typing import TYPE_CHECKING
 
 import pytest
-from agents.support import CONFIG, SHAPES, by_connect, expected, parsed
+from agents.support import CONFIG, FORMS, SHAPES, by_connect, expected, parsed
 from commands.support import install, llmenv, refused
-
-from llmenv_hooks.agents.table import AGENTS
 
 if TYPE_CHECKING:
     from daemons import World
@@ -28,7 +26,7 @@ def run(world: World, *words: str) -> tuple[int, str, str]:
     return done.returncode, done.stdout, done.stderr
 
 
-@pytest.mark.parametrize("name", AGENTS)
+@pytest.mark.parametrize("name", FORMS)
 def test_the_snippet_alone_is_on_stdout(world: World, name: str) -> None:
     status, out, err = run(world, name, "--http")
     assert (status, parsed(name, out.encode())) == (
@@ -42,7 +40,8 @@ def test_the_snippet_alone_is_on_stdout(world: World, name: str) -> None:
     status, out, err = run(world, name)
     servers = parsed(name, out.encode())[SHAPES[name][0][0]]
     entry = servers["tunnel"]
-    program, *words = entry["command"] if name == "opencode" else [entry["command"], *entry["args"]]
+    whole = entry.get("command") or entry["cmd"]
+    program, *words = whole if name == "opencode" else [whole, *entry["args"]]
     assert (status, words) == (0, ["connect", "tunnel"])
     assert os.access(program, os.X_OK)
     assert servers == by_connect(name, program)
@@ -67,7 +66,7 @@ def test_a_file_is_written_shown_and_cleaned_again(world: World) -> None:
 @pytest.mark.parametrize(
     ("words", "says"),
     [
-        (["nope\x1b"], "no agent 'nope?'; there is: claude, codex, "),
+        (["nope\x1b"], "no agent 'nope?'; there is: claude, claude-desktop, codex, "),
         (["--remove"], "which agent? there is: claude, "),
         (["--write", "--http"], "which agent? there is: claude, "),
         (["claude", "--write", "--remove"], "--write and --remove exclude each other"),

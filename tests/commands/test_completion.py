@@ -28,14 +28,14 @@ SHELLS = {"bash": "bash -i", "zsh": "zsh -d -i", "fish": "fish -i"}
 
 @pytest.mark.parametrize("shell", SHELLS)
 def test_a_name_is_completed_in_a_real_shell(world: World, shell: str) -> None:
-    """Put where the README says; a name that is not completed is an unknown one."""
+    """Put where docs/shells.md says; a name that is not completed is an unknown one."""
     need(shell)
     world.write_config()
     world.env["LLMENV_CONFIG"] = str(world.config)
     del world.env["XDG_CONFIG_HOME"]
     world.env["PATH"] = f"{BIN}:{world.env['PATH']}"
     row = rf"^\| {shell} \| `(.+?)` \| (?:`(.+?)`)?"
-    found = re.search(row, (ROOT / "README.md").read_text(), re.M)
+    found = re.search(row, (ROOT / "docs" / "shells.md").read_text(), re.M)
     assert found
     once, line = found.groups()
     done = world.run([shell, "-c", once])
@@ -87,7 +87,7 @@ def completed(world: World, line: str) -> list[str]:
         ),
         ("llmenv start x", []),
         ("llmenv client ", list(AGENTS)),
-        ("llmenv client --write c", ["claude", "codex", "cursor", "continue"]),
+        ("llmenv client --write co", ["codex", "copilot", "continue"]),
     ],
 )
 def test_what_is_completed(world: World, line: str, words: list[str]) -> None:

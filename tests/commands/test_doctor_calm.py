@@ -105,7 +105,7 @@ def test_fix_does_what_it_advises_after_a_question(world: World) -> None:
     child.sendline("n")
     child.expect("run `llmenv start stub`")
     child.sendline("y")
-    child.expect("stub spawned")
+    child.expect("stub started")
     status, said = ended(child)
     assert (status, "1 warning" in said) == (0, True)
     world.check()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import time
 from typing import TYPE_CHECKING
 
 import pytest
@@ -114,6 +116,33 @@ def test_prune_takes_what_is_of_no_service(world: World) -> None:
     assert llmenv(world, "prune").stdout == "nothing to delete\n"
     world.check()
     assert (other / "starts").exists()
+
+
+def test_prune_takes_editions_that_no_shell_asks_for(world: World) -> None:
+    assert world.run(world.hook_argv()).returncode == 0
+    old, used = (world.state / f"edition-12345678-{made}" for made in ("0000000a", "0000000b"))
+    for edition in (old, used):
+        edition.mkdir()
+        (edition / "state").symlink_to("..")
+    os.utime(old, (time.time() - 4000,) * 2)
+    (world.state / "gone.pid.lock").touch()
+    deleted = llmenv(world, "prune").stdout.splitlines()
+    assert deleted == [f"deleted {world.state / 'gone.pid.lock'}", f"deleted {old}"]
+    assert (used.exists(), old.exists()) == (True, False)
+    world.check()
+
+
+def test_prune_leaves_what_another_config_has(world: World) -> None:
+    assert llmenv(world, "start").returncode == 0
+    assert llmenv(world, "stop").returncode == 0
+    there = sorted(world.state.iterdir())
+    other = world.root / "other.toml"
+    other.write_text("")
+    world.env["LLMENV_CONFIG"] = str(other)
+    assert llmenv(world, "prune").stdout == "nothing to delete\n"
+    world.config.unlink()
+    assert "deleted" in llmenv(world, "prune").stdout
+    assert sorted(world.state.iterdir()) != there
 
 
 def test_prune_leaves_what_runs(world: World) -> None:

@@ -149,7 +149,7 @@ def test_init_with_the_example_server_and_on(world: World) -> None:
     service = written(world)
     assert service.command == [sys.executable, str(EXAMPLES / "memory_server.py")]
     done = llmenv_here(world, "start")
-    assert done.stdout.startswith("memory spawned pid="), done
+    assert done.stdout.startswith("memory started, pid "), done
     assert deep_check(service) == "ok"
     assert llmenv_here(world, "stop").stdout == "memory stopped\n"
 
@@ -176,7 +176,7 @@ def test_init_says_what_is_missing_for_a_start(world: World) -> None:
 
 def test_init_asks_for_one_thing(world: World) -> None:
     child = on_a_terminal(world, argv(world, "init"))
-    child.expect("icm is not on PATH. Use the example memory server .*Y/n]: ")
+    child.expect("Use the example memory server .*Y/n]: ")
     child.sendline("")
     status, said = ended(child)
     assert status == 0
@@ -195,7 +195,7 @@ def test_init_takes_a_command_of_the_users(world: World, entered: str, command: 
     child = on_a_terminal(world, argv(world, "init"), LC_ALL="C.UTF-8")
     child.expect("Y/n]: ")
     child.sendline("n")
-    child.expect("command of your MCP server .*: ")
+    child.expect("command of your MCP server.*: ")
     child.sendline(entered)
     assert ended(child)[0] == 0
     assert tomllib.loads(world.config.read_text())["services"]["memory"]["command"] == command
@@ -209,7 +209,7 @@ def test_init_writes_nothing_when_it_gets_no_answer(world: World, entered: str, 
     child = on_a_terminal(world, argv(world, "init"))
     child.expect("Y/n]: ")
     child.sendline("n")
-    child.expect("command of your MCP server .*: ")
+    child.expect("command of your MCP server.*: ")
     child.send(entered if entered == "\4" else f"{entered}\n")
     status, text = ended(child)
     assert status == 1

@@ -23,7 +23,7 @@ def test_a_service_is_started_shown_and_stopped(world: World) -> None:
     assert (done.returncode, json.loads(done.stdout)[0]["state"]) == (1, "down")
     done = llmenv(world, "start")
     assert done.returncode == 0
-    assert done.stdout == f"stub spawned pid={world.check()}\n"
+    assert done.stdout == f"stub started, pid {world.check()}\n"
     done = llmenv(world, "status", "--json")
     (row,) = json.loads(done.stdout)
     assert done.returncode == 0
@@ -36,6 +36,7 @@ def test_a_service_is_started_shown_and_stopped(world: World) -> None:
         "url": f"http://{world.bind}/mcp",
         "log": str(world.path("log")),
         "detail": "",
+        "keeper": None,
         "bridge": None,
         "left_behind": [],
     }
@@ -77,7 +78,7 @@ def test_one_that_fails_does_not_keep_the_other(world: World) -> None:
     )
     done = llmenv(world, "start")
     complained(done, 1, "bad: /nowhere/at-all is not an executable file")
-    assert "stub spawned" in done.stdout
+    assert "stub started" in done.stdout
     rows = {row["service"]: row for row in json.loads(llmenv(world, "status", "--json").stdout)}
     assert rows["bad"]["state"] == "failed"
     assert "/nowhere/at-all" in rows["bad"]["detail"]
@@ -105,7 +106,7 @@ def test_the_example_of_a_tunnel_starts_and_stops(world: World) -> None:
     world.config.write_text(text.replace("127.0.0.1:7879", world.bind))
     done = llmenv(world, "start")
     (pid,) = world.daemons()
-    assert (done.stdout, done.stderr) == (f"tunnel spawned pid={pid}\n", "")
+    assert (done.stdout, done.stderr) == (f"tunnel started, pid {pid}\n", "")
     (row,) = json.loads(llmenv(world, "status", "--json").stdout)
     assert (row["state"], row["pid"]) == ("running", pid)
     server = load_config(str(EXAMPLES / "server-host.toml"))
@@ -115,7 +116,7 @@ def test_the_example_of_a_tunnel_starts_and_stops(world: World) -> None:
         *(word for option in options for word in ("-o", option)),
         *("-L", f"{world.bind}:{server.services[0].bind}", server.server_host),
     ]
-    assert llmenv(world, "start").stdout == f"tunnel already-running pid={pid}\n"
+    assert llmenv(world, "start").stdout == f"tunnel runs already, pid {pid}\n"
     url = f"http://{world.bind}/mcp"
     assert f"export LLMENV_MCP_URL={url}" in llmenv(world, "export", "bash").stdout
     assert llmenv(world, "stop").stdout == "tunnel stopped\n"
@@ -125,9 +126,9 @@ def test_the_example_of_a_tunnel_starts_and_stops(world: World) -> None:
 def test_several_services_at_once_each_only_once(world: World) -> None:
     add(world, "more", "autostart = false")
     done = llmenv(world, "start", "stub", "more", "stub")
-    assert (done.returncode, done.stdout.count(" spawned ")) == (0, 2)
+    assert (done.returncode, done.stdout.count(" started, ")) == (0, 2)
     done = llmenv(world, "restart", "more", "stub")
-    assert (done.returncode, done.stdout.count(" spawned ")) == (0, 2)
+    assert (done.returncode, done.stdout.count(" started, ")) == (0, 2)
     done = llmenv(world, "stop", "more", "stub")
     assert sorted(done.stdout.splitlines()) == ["more stopped", "stub stopped"]
     refused(llmenv(world, "start", "stub", "nope"), 2, "no service 'nope'")
@@ -136,9 +137,9 @@ def test_several_services_at_once_each_only_once(world: World) -> None:
 
 def test_all_is_all_also_what_starts_by_hand(world: World) -> None:
     more = add(world, "more", "autostart = false")
-    assert llmenv(world, "start").stdout.count(" spawned ") == 1
-    assert "more spawned" in llmenv(world, "start", "--all").stdout
-    assert llmenv(world, "restart", "--all").stdout.count(" spawned ") == 2
+    assert llmenv(world, "start").stdout.count(" started, ") == 1
+    assert "more started" in llmenv(world, "start", "--all").stdout
+    assert llmenv(world, "restart", "--all").stdout.count(" started, ") == 2
     assert llmenv(world, "stop", "--all").stdout.count(" stopped\n") == 2
     assert not alive(starts(more)[-1])
     done = llmenv(world, "restart")

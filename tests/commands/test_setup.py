@@ -227,7 +227,7 @@ def test_it_asks_three_things_and_shows_what_it_writes(world: World) -> None:
     child.sendline("")
     child.expect(r"Which shells keep it running\? \(bash, zsh, fish, none\) \[bash.*\]: ")
     child.sendline("none")
-    child.expect(r"Which agents use it\? \(claude, .*\) \[claude codex gemini opencode\]: ")
+    child.expect(r"Which agents use it\? \(.*\) \[claude codex gemini opencode\]: ")
     child.sendline("Claude, cursor")
     child.expect(r"Claude Code, .*connect.*Write that, and start it\? \[Y/n\]: ")
     assert isinstance(child.before, str)

@@ -6,8 +6,9 @@ import json
 import re
 from typing import TYPE_CHECKING
 
-from commands.support import COMMAND, llmenv, refused
+from commands.support import COMMAND, ended, llmenv, on_a_terminal, refused
 from daemons import add, free_port, nobody, take_port, wait_until
+from stdio_agent import Agent, add_memory
 
 if TYPE_CHECKING:
     from daemons import World
@@ -83,3 +84,18 @@ def test_status_names_an_agents_file_that_is_outdated(world: World) -> None:
     (line,) = done.stderr.splitlines()
     assert line.startswith(f"llmenv: {path} has stub: old path; llmenv client --write; ")
     assert llmenv(world, "status", "--json").stderr == ""
+
+
+def test_watch_shows_what_agents_do(world: World) -> None:
+    add_memory(world)
+    agent = Agent(world)
+    agent.initialize()
+    child = on_a_terminal(world, [*COMMAND, "status", "--watch"])
+    child.expect(r"memory +running +\w+ +1 \(tester 1\) +\d+ +0 +0 ")
+    assert agent.tool(echo="counted")["echo"] == "counted"
+    agent.ask_tool(seconds=60)
+    child.expect(r"memory +running +\w+ +1 \(tester 1\) +\d+, 1 under way +0 +0 ")
+    child.sendintr()
+    assert ended(child)[0] == 0
+    refused(llmenv(world, "status", "--watch"), 2, "--watch draws on a terminal")
+    refused(llmenv(world, "status", "--watch", "--json"), 2, "exclude each other")

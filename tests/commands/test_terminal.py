@@ -43,7 +43,7 @@ def test_a_slow_start_shows_a_progress_line(world: World, color: bool) -> None:
     world.tell("go")
     status, said = ended(child)
     assert status == 0
-    assert f"stub spawned pid={world.check()}" in said
+    assert f"stub started, pid {world.check()}" in said
     assert bool(SGR.search(f"{before}{said}")) == color
 
 
@@ -53,7 +53,7 @@ def test_no_progress_line_without_a_terminal(world: World) -> None:
     wait_until(lambda: world.told("starts"))
     world.tell("go")
     out, err = starting.communicate(timeout=20)
-    assert (out, err) == (f"stub spawned pid={world.check()}\n", "")
+    assert (out, err) == (f"stub started, pid {world.check()}\n", "")
 
 
 def test_the_progress_line_shows_a_path_as_it_is(world: World) -> None:
@@ -71,12 +71,12 @@ def test_the_progress_line_is_one_for_all_that_start(world: World) -> None:
     add(world, "second")
     child = on_a_terminal(world, [*COMMAND, "start"])
     child.expect(r"starting stub, second, see \S+/\*.log")
-    child.expect("second spawned pid=")
+    child.expect("second started, pid ")
     child.expect("starting stub, see")
     world.tell("go")
     status, said = ended(child)
     assert status == 0
-    assert "stub spawned pid=" in said
+    assert "stub started, pid " in said
 
 
 @pytest.mark.parametrize("columns", ["0", "1", "3", "10", "-1", "x"])

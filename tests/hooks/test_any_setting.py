@@ -22,6 +22,12 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
+def known(*names: str) -> str:
+    """Define in fish *names*, which its own functions may call too: bad for ours alone."""
+    ours = 'string match -q "in function \'__llmenv*" -- (status stack-trace); and echo bad'
+    return " ".join(f"function {name}; {ours}; builtin {name} $argv; end;" for name in names)
+
+
 SETTINGS = {
     "bash": [
         "set -u",
@@ -97,8 +103,8 @@ SETTINGS = {
     "fish": [
         "set -g IFS 0123456789/",
         "function kill; echo bad; end; function path; echo bad; end",
-        "function printf; echo bad; end; function contains; echo bad; end",
-        "function math; echo bad; end; function sh; echo bad; end",
+        known("printf", "contains", "math"),
+        "function sh; echo bad; end",
         "function type; echo bad; end; function cat; echo bad; end; function date; echo bad; end",
         "set -g fish_private_mode 1",
         "set -g __llmenv_line 1; set -g __llmenv_file 2; set -g __llmenv_now 3",

@@ -71,12 +71,15 @@ LINES = ["true", "sh -c 'exit 5'", "false"]
 @pytest.mark.parametrize("others", OTHERS)
 @pytest.mark.parametrize(
     ("kind", "order"),
-    [("vscode", "after"), ("vscode", "before"), ("line", "after"), ("element", "after")],
+    [(kind, order) for kind in TRAPS for order in ("before", "after")],
 )
 def test_no_command_of_ours_is_taken_for_the_users(
     world: World, kind: str, order: str, others: str
 ) -> None:
-    """It stands before their last line, or in the list that theirs runs; no status gets lost."""
+    """It stands before their last line, or in the list that theirs runs; no status gets lost.
+
+    Where the trap was there before, it goes there at the first prompt.
+    """
     rc = {"before": OTHERS[others], "after": ""}
     rc[order] += f"\n{TRAPS[kind]}"
     with Shell("bash", world, hook="", **rc) as shell:  # type: ignore[arg-type]

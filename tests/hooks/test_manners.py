@@ -347,7 +347,7 @@ def test_a_substitution_ends_though_a_daemon_was_started_in_it(world: World, nam
         assert shell.run(form.format(f"{ONE_MINUTE[name]}; __llmenv_wake 0")) == (0, "<>")
         wait_until(lambda: len(world.told("starts")) == 2 and not helpers(world))
         kill(world.check(starts=2))
-        assert "spawned" in shell.run(form.format(llmenv))[1]
+        assert "started" in shell.run(form.format(llmenv))[1]
         world.check(starts=3)
 
 

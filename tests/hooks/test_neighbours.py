@@ -30,6 +30,7 @@ def keeps_the_status(shell: Shell) -> None:
 def test_beside_a_real_tool(world: World, name: str, tool: str, order: str) -> None:
     project = neighbours.settle(world)
     line = f"{INIT[tool]} {name} | source" if name == "fish" else f'eval "$({INIT[tool]} {name})"'
+    line = neighbours.NOT_PRIVATE[name] + line
     with Shell(
         name,
         world,

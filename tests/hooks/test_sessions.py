@@ -406,9 +406,11 @@ def pane(world: World, name: str, rc: str, size: tuple[int, int]) -> Iterator[Pa
 
 # Two lines, a right prompt, vi keys: what a terminal has to redraw.
 DRAWN = {
-    "bash": "set -o vi; PS1='[top \\w]\\nready> '",
-    "zsh": "bindkey -v; setopt prompt_subst; PROMPT=$'[top %~]\\nready> '; RPROMPT='right-%?'",
-    "fish": "fish_vi_key_bindings; function fish_mode_prompt; end; function fish_greeting; end;"
+    "bash": "set -o vi; PS1='[top of it]\\nready> '",
+    "zsh": "bindkey -v; setopt prompt_subst; PROMPT=$'[top of it]\\nready> '; RPROMPT='right-%?'",
+    # As fish 3 has it; fish 4 leaves the prompt that there is.
+    "fish": "fish_vi_key_bindings; bind -M insert \\cc cancel-commandline;"
+    " function fish_mode_prompt; end; function fish_greeting; end;"
     "function fish_prompt; echo '[top]'; echo -n 'ready> '; end;"
     "function fish_right_prompt; echo right-$status; end",
 }

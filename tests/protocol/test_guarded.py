@@ -189,6 +189,8 @@ def test_a_server_that_behaves_ends_with_a_killed_bridge(world: GuardedWorld) ->
 def test_status_and_doctor_show_what_is_left_over(world: GuardedWorld) -> None:
     pid = changed(world, *STUBBORN).bring_up()
     family = world.family()
+    # It has answered by now: a write to a pipe without a reader would end it.
+    assert world.server_pid() in family
     kill(pid)
     status, said = world.llmenv("status", "--json")
     assert status == 1

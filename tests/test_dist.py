@@ -1,0 +1,47 @@
+"""What a release has: the same bytes from the same source, wherever and whenever it is built."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+from llmenv_hooks.helper.version import __version__
+
+ROOT = Path(__file__).parent.parent
+NOT_SOURCE = (".*_cache", ".venv", ".git", "dist", "node_modules", "__pycache__")
+
+
+def built(place: Path, umask: int, zone: str) -> dict[str, bytes]:
+    """Copy the checkout to *place*, build there, and return what it makes."""
+    shutil.copytree(
+        ROOT, place, ignore=shutil.ignore_patterns(*NOT_SOURCE), copy_function=shutil.copyfile
+    )
+    binaries = Path(sys.executable).parent
+    subprocess.run(
+        ["make", "-o", "setup", "dist", f"BIN={binaries}"],
+        cwd=place,
+        env=os.environ | {"SOURCE_DATE_EPOCH": "1795676751", "TZ": zone},
+        umask=umask,
+        check=True,
+        capture_output=True,
+    )
+    return {path.name: path.read_bytes() for path in (place / "dist").iterdir()}
+
+
+def test_two_builds_are_the_same_bytes(tmp_path: Path) -> None:
+    first = built(tmp_path / "a", 0o022, "UTC0")
+    second = built(tmp_path / "another place", 0o077, "Asia/Tokyo")
+    assert first == second
+    stem = f"llmenv_hooks-{__version__}"
+    packed = {"llmenv-ensure.py", "llmenv-bridge.py", "SHA256SUMS"}
+    assert set(first) == {f"{stem}-py3-none-any.whl", f"{stem}.tar.gz", *packed}
+    assert first["SHA256SUMS"].count(b"\n") == 4
+
+
+def test_the_changelog_has_the_version() -> None:
+    text = (ROOT / "CHANGELOG.md").read_text()
+    assert re.findall(r"^## \[([^]]+)\]", text, re.MULTILINE)[:2] == ["Unreleased", __version__]
