@@ -25,7 +25,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from daemons import World, kill, processes_with
+from daemons import World, kill
 from headless import HEADLESS, INSTALLED
 from modelserver import Model
 from outages import left
@@ -34,6 +34,7 @@ from rounds import Round, Step
 from llmenv_hooks.agents.table import AGENTS
 from llmenv_hooks.commands import tables
 from llmenv_hooks.helper.errors import printable
+from llmenv_hooks.helper.processes import command_of
 from llmenv_hooks.sharing.copies import memory_of, shown_bytes
 
 if TYPE_CHECKING:
@@ -95,7 +96,6 @@ class Home:
         """Write the agents' files."""
         self.world = world
         self.agents = agents
-        self.strangers = set(_servers())
         server = world.root / "sdk_server.py"
         server.write_text(SDK_SERVER)
         store = {
@@ -144,7 +144,7 @@ class Home:
         found = Found(what)
 
         def count() -> None:
-            pids = set(_servers()) - self.strangers
+            pids = {pid for pid in left(self.world) if _is_a_server(command_of(pid))}
             found.servers, found.bytes = len(pids), memory_of(pids)
 
         all_there = threading.Barrier(len(self.agents), count, timeout=LONGEST_S)
@@ -184,10 +184,9 @@ class Home:
             )
 
 
-def _servers() -> list[int]:
-    """Return the processes of the servers, without the bridges that have them in their words."""
-    found = {pid for mark in MARKS for pid in processes_with(mark)}
-    return sorted(found - set(processes_with("--child-note")))
+def _is_a_server(command: str) -> bool:
+    """Say whether *command* is that of a server, and not of a bridge that has it in its words."""
+    return "--child-note" not in command and any(mark in command for mark in MARKS)
 
 
 def run(world: World, agents: Sequence[str]) -> list[Found]:
