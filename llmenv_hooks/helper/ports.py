@@ -8,9 +8,22 @@ import sys
 
 from llmenv_hooks.helper.directories import user_name
 from llmenv_hooks.helper.errors import Problem, printable
-from llmenv_hooks.helper.processes import PROC, all_pids, descriptors, has_proc, proc_file, run_tool
+from llmenv_hooks.helper.processes import (
+    PROC,
+    all_pids,
+    command_words,
+    descriptors,
+    has_proc,
+    run_tool,
+)
 from llmenv_hooks.helper.programs import expanded
-from llmenv_hooks.helper.services import GUARDED, MCP_PROXY, Service, reachable
+from llmenv_hooks.helper.services import (
+    GUARDED,
+    MCP_PROXY,
+    Service,
+    bind_option,
+    reachable,
+)
 
 
 class Listener:
@@ -34,7 +47,7 @@ class Listener:
             wanted.add("mcp-proxy")
             words.append(str(service.port))
         elif service.bridge == GUARDED:
-            words += ["--name", service.name, "--bind", service.bind]
+            words += ["--name", service.name, *bind_option(service)]
         return wanted <= names and all(word in self.command for word in words)
 
     def keeps(self, service: Service) -> bool:
@@ -139,8 +152,7 @@ def _with_pid(uid: int, inode: str, likely: int | None) -> Listener:
     for pid in all_pids(likely):
         for _, target in descriptors(pid):
             if target == f"socket:[{inode}]":
-                words = proc_file(pid, "cmdline").decode(errors="replace").split("\0")
-                return Listener(uid, pid, words[:-1])
+                return Listener(uid, pid, command_words(pid))
     return Listener(uid, None, [])
 
 
