@@ -122,7 +122,7 @@ def realm() -> tuple[str, str, str]:
     return boot or "-", namespace("pid"), namespace("net")
 
 
-def _parents() -> dict[int, int]:
+def all_parents() -> dict[int, int]:
     """Return every visible process's parent: pid -> ppid."""
     if not has_proc():
         lines = run_tool("ps", "-A", "-o", "pid=,ppid=").splitlines()
@@ -137,7 +137,7 @@ def _parents() -> dict[int, int]:
 
 def descendants(roots: set[int]) -> set[int]:
     """Return *roots* and all processes below them."""
-    parents = _parents()
+    parents = all_parents()
     family = set(roots)
     grown = True
     while grown:
@@ -151,7 +151,7 @@ def descendants(roots: set[int]) -> set[int]:
 
 def ancestors(pid: int) -> set[int]:
     """Return *pid* and all processes above it, as far as they are seen."""
-    parents = _parents()
+    parents = all_parents()
     line = {pid}
     while (pid := parents.get(pid, 0)) and pid not in line:
         line.add(pid)
