@@ -69,8 +69,8 @@ BRIDGE_MUTANTS = (
     ),
     _mutant(
         "the note stays when the server runs again",
-        "                remove_file(path)\n\n    def _status",
-        "                pass\n\n    def _status",
+        "                remove_file(path)\n\n    def _rename",
+        "                pass\n\n    def _rename",
         f"{NEVER_DOWN}test_server_that_keeps_dying",
         f"{GUARDED}test_the_prompt_tells_while_the_server_keeps_dying",
     ),

@@ -48,8 +48,8 @@ class Mutant(NamedTuple):
 MUTANTS = (
     Mutant(
         "there is no second look under the lock",
-        "        sight = look(service, files)\n        if sight.answers:\n",
-        '        sight = Sight("down")\n        if sight.answers:\n',
+        "        sight = look(service, files)\n        # A keeper",
+        '        sight = Sight("down")\n        # A keeper',
         (
             "tests/protocol/test_seed.py::test_it_looks_again_under_the_lock",
             "tests/protocol/test_lost_files.py::test_a_deleted_pidfile_is_published_again",
@@ -156,8 +156,8 @@ MUTANTS = (
     ),
     Mutant(
         "those who waited for a start that failed try in turn",
-        "        if modified(attempt.files.fail) not in (None, failed_before):\n",
-        "        if False:\n",
+        "    if modified(attempt.files.fail) not in (None, failed_before):\n",
+        "    if False:\n",
         (
             "tests/protocol/test_failures.py"
             "::test_those_who_wait_for_a_start_that_fails_do_not_try_in_turn",

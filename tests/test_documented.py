@@ -26,8 +26,12 @@ ELSEWHERE = {
     r"pipx install --force .*": "test_uv_pip_and_an_upgrade_by_pipx_install_it",
     r"uv tool install .*": "test_uv_pip_and_an_upgrade_by_pipx_install_it",
     r"python3 -m venv ~/\.llmenv && .*": "test_uv_pip_and_an_upgrade_by_pipx_install_it",
+    r"llmenv unit systemd memory --.*": "test_a_real_systemd_keeps_a_service",
     r"llmenv setup": "test_it_asks_three_things_and_shows_what_it_writes",
     r"llmenv unit \w+ \w+ --(write|remove)": "test_a_real_systemd_keeps_a_service",
+    r"llmenv share memory --dry-run": "test_what_would_be_done_is_shown_and_not_done",
+    r"llmenv share memory github": "test_an_agent_comes_to_it_later",
+    r"llmenv share --undo": "test_what_ended_half_way_can_be_undone",
     # Another machine, by its socket.
     r"sock=.*|mkdir -p -m 700 .*|ssh -fN .*": "test_a_socket_that_ssh_has_brought_is_used",
 }

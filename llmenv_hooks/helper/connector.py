@@ -267,7 +267,10 @@ class Connector:
         try:
             self._wire = _wire_to(start.outcome(), self._name)
         except Problem as problem:
-            self._fail_queue(str(problem))
+            if start.is_outdated:
+                self._begin_start()
+            else:
+                self._fail_queue(str(problem))
             return
         self._opened, self._said = time.monotonic(), ""
         self._is_ready = not self._is_introduced

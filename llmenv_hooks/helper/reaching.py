@@ -11,7 +11,8 @@ import time
 
 from llmenv_hooks.helper.configfiles import load_config
 from llmenv_hooks.helper.errors import Problem, printable
-from llmenv_hooks.helper.places import instances, state_dir
+from llmenv_hooks.helper.files import modified
+from llmenv_hooks.helper.places import config_path, instances, state_dir
 from llmenv_hooks.helper.programs import expanded_headers
 from llmenv_hooks.helper.proofs import is_stopped
 from llmenv_hooks.helper.protocol import ensure
@@ -47,7 +48,7 @@ class Reach:
 
 
 class Start:
-    """One try to have a service up, in a process of its own."""
+    """One try to have a service up, by the config as it is, in a process of its own."""
 
     def __init__(self, name: str, grace: float) -> None:
         """Begin it; for *grace* seconds, a service that is stopped may be started by others.
@@ -56,11 +57,17 @@ class Start:
             OSError: there is no process to be had.
         """
         self._name = name
+        self._config = _config_time()
         self._reader, self._pid = begin_work(lambda: _reach_alone(name, grace))
 
     def fileno(self) -> int:
         """Return the descriptor that can be read once it is done."""
         return self._reader
+
+    @property
+    def is_outdated(self) -> bool:
+        """True when the config has been edited since it began."""
+        return _config_time() != self._config
 
     def outcome(self) -> Reach:
         """Return by what the service can be reached, once it is done.
@@ -80,6 +87,13 @@ class Start:
         if why:
             raise Problem(why)
         return Reach(*reach)
+
+
+def _config_time() -> int | None:
+    try:
+        return modified(config_path())
+    except Problem:
+        return None  # which is what the start fails for
 
 
 def _reach_alone(name: str, grace: float) -> tuple[str, str, str, dict[str, str], bool]:
@@ -106,7 +120,13 @@ def _reach(config: Config, service: Service, until: float) -> tuple[str, str, di
     if not config.here:
         # A tunnel may bring the bridge's socket here: ssh -L SOCKET:SOCKET HOST.
         tunnel = socket_path(files[0])
-        return tunnel if os.path.exists(tunnel) else "", url, {}, False
+        found = tunnel if os.path.exists(tunnel) else ""
+        if not (found or url):
+            raise Problem(
+                f"{service.name} runs on {printable(config.server_host or '')}, on its socket"
+                f" alone; bring that here: ssh -L {printable(tunnel)}:SOCKET HOST"
+            )
+        return found, url, {}, False
     while True:
         try:
             ensure(service, state, timeout=service.start_timeout, deep=True)

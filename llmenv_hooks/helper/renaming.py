@@ -1,7 +1,8 @@
 """A service that was renamed in the config keeps its daemon, which gets the files of the new name.
 
 It is known by its command and its address, which no two services of a config share, and by the
-config for which it was started: where two configs name it differently, it stays whose it is.
+config for which it was started: where two configs name it differently, it stays whose it is, and so
+it does while a service manager keeps it by its former name.
 NAME.life moves last, so that who is killed on the way leaves a daemon that the next look finds by
 its former name, and goes on with.
 """
@@ -12,6 +13,7 @@ import os
 
 from llmenv_hooks.helper.files import move_file, remove_file
 from llmenv_hooks.helper.identity import read_record
+from llmenv_hooks.helper.keepers import keeper_of
 from llmenv_hooks.helper.locks import release_start_lock, take_start_lock
 from llmenv_hooks.helper.logfile import note_in_log
 from llmenv_hooks.helper.marks import keep_mark
@@ -27,12 +29,14 @@ from llmenv_hooks.helper.stopping import end_tree
 def former_files(service: Service, files: Files) -> Files | None:
     """Return the files by which the daemon of *service* lives that had another name, or None.
 
-    *files* are those that it should have.
+    *files* are those that it should have.  It is known by its address, so one that has its socket
+    alone is not; and what is kept in the foreground stays with its keeper.
     """
     for other, record in living(files.directory):
         is_same = (record.digest, record.bind) == (service.digest, service.bind)
         config = config_of(other) or config_of(files)  # it may have moved already
-        if is_same and other.stem != files.stem and config == service.config != "":
+        is_ours = config == service.config != "" and not keeper_of(other)
+        if is_same and record.bind and is_ours and other.stem != files.stem:
             return other
     return None
 
@@ -59,6 +63,7 @@ def take_over(service: Service, old: Files, files: Files) -> bool:
         else:
             end_tree(service, old, f"it is called {files.service} now")
             _remove_published(old)
+            remove_file(old.sock)
         return True
     finally:
         release_start_lock(lock, old)
@@ -96,5 +101,5 @@ def _move(old: Files, files: Files, pid: int) -> None:
 
 
 def _remove_published(old: Files) -> None:
-    for path in (old.pid, old.alive, old.output, old.fail):
+    for path in (old.pid, old.alive, old.output, old.fail, old.keeper):
         remove_file(path)

@@ -13,7 +13,7 @@ import termios
 from typing import TYPE_CHECKING
 
 import pytest
-from bridges import MODERN, envelope
+from bridges import LATEST, MODERN, envelope, hello
 from daemons import DEADLINE_S, World, alive, kill, wait_until
 from stdio_agent import Agent, add_memory, came, memory_pid, new_bind
 
@@ -230,9 +230,25 @@ def test_service_that_cannot_be_started(world: World) -> None:
     error = agent.initialize()["error"]
     assert error["message"].startswith("memory: /none/icm is not an executable file")
     add_memory(world)
-    wait_until(lambda: "result" in agent.initialize())  # a start of before may be under way
+    assert "result" in agent.initialize()
     agent.end()
     assert agent.complaints().count("/none/icm") == 1
+
+
+def test_service_that_is_mended_while_it_is_started(world: World) -> None:
+    """The start by what the config said before is not what counts."""
+    began, end = world.root / "began", world.root / "end"
+    script = f"touch '{began}'; until [ -e '{end}' ]; do sleep 0.01; done; exit 3"
+    world.config.write_text(
+        f'[services.memory]\ncommand = ["sh", "-c", {json.dumps(script)}]\n'
+        f'bind = "{world.bind}"\nbridge = false\n'
+    )
+    agent = Agent(world)
+    asked = agent.ask("initialize", hello(None, LATEST))
+    wait_until(began.exists)
+    add_memory(world)
+    end.touch()
+    assert "result" in agent.answer(asked)
 
 
 def test_service_that_does_not_come_up_in_time(world: World) -> None:

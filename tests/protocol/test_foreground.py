@@ -185,3 +185,16 @@ def test_a_socket_of_another_address_is_not_taken(world: World, notes: Path) -> 
         keeper.ready()
         with socket.create_connection(("127.0.0.2", world.port)):
             assert keeper.end() == 0
+
+
+def test_a_renamed_service_stays_with_its_keeper(world: World, notes: Path) -> None:
+    """By its former name, which is all that the keeper knows, and nobody starts a second one."""
+    with Foreground(world) as keeper:
+        daemon = keeper.ready()
+        text = world.config.read_text()
+        world.config.write_text(text.replace("[services.memory]", "[services.new]"))
+        assert hook(world) == 1
+        told = (world.state / "new.fail").read_text()
+        assert "started as memory; llmenv stop memory" in told
+        assert memory_pid(world) == daemon
+        assert keeper_pid(world) == keeper.process.pid

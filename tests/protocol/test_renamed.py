@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -26,9 +27,15 @@ def configured(world: World) -> World:
 
 
 @pytest.fixture
-def guarded(tmp_path: Path) -> Iterator[GuardedWorld]:
-    """A world with a guarded service, whose server heeds nothing and has children."""
-    with GuardedWorld(tmp_path / "w", "deaf", "child") as made:
+def guarded() -> Iterator[GuardedWorld]:
+    """A world with a guarded service, whose server heeds nothing and has children.
+
+    Its path is short, so that there is room for its socket.
+    """
+    with (
+        tempfile.TemporaryDirectory(dir="/tmp") as place,
+        GuardedWorld(Path(place, "w"), "deaf", "child") as made,
+    ):
         yield made
 
 
