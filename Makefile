@@ -6,6 +6,9 @@ BIN := .venv/bin
 TOOLS := zsh fish strace shellcheck shfmt direnv zoxide tmux git npm systemd
 SUITE := node@22 @modelcontextprotocol/conformance@0.2.0-alpha.12 \
     @modelcontextprotocol/sdk@1 @modelcontextprotocol/client@2
+# What npm's users share most, for the tests of `llmenv share`.
+SERVERS := @modelcontextprotocol/server-memory@2026.8.31 \
+    @modelcontextprotocol/server-everything@2026.8.31
 # The tests of the hook, which are also run as in bash 3.2; and those of what it looks at, which are
 # also run without /proc.
 HOOK := tests/hooks
@@ -46,8 +49,9 @@ chaos: tools ## break the helper, kill and fail it at every one system call, and
 	PYTHONPATH=tests $(BIN)/python chaos/bridge_chaos.py
 	LLMENV_TEST_KILLS=1000 $(BIN)/pytest tests/bridge/test_never_down.py -k many_kills
 
-agents: setup   ## run four real coding agents through kills of their server (10 minutes, npm, 1.3 GB)
+agents: setup .venv/servers/ready ## four real coding agents share servers, and live through kills (12 minutes, 1.3 GB)
 	npm install --silent --no-package-lock --prefix realagents
+	PYTHONPATH=tests $(BIN)/python realagents/shared.py
 	PYTHONPATH=tests $(BIN)/python realagents/realagents.py
 
 picture: setup  ## record docs/picture.svg: a fresh account installs llmenv and uses it
@@ -81,6 +85,10 @@ setup: .venv/ready .venv/proxy/ready
 	npm install --silent --no-save --prefix .venv/conformance $(SUITE)
 	@touch $@
 
+.venv/servers/ready: Makefile | .venv/ready
+	npm install --silent --no-save --prefix .venv/servers $(SERVERS)
+	@touch $@
+
 # As root on Debian the missing tools are installed; elsewhere the tests that want them say so.
 # mise comes from npm, which root gets from Debian; without it tests take what it does in short (in CI
 # they must not), and the benchmark leaves it out.
@@ -97,6 +105,8 @@ tools: setup
 	else echo 'mise is not installed: npm could not do it' >&2; [ "$$CI" != true ]; fi
 	@$(MAKE) --silent .venv/conformance/ready || \
 	    { echo 'no conformance suite: npm could not install it' >&2; [ "$$CI" != true ]; }
+	@$(MAKE) --silent .venv/servers/ready || \
+	    { echo 'no servers to share: npm could not install them' >&2; [ "$$CI" != true ]; }
 
 # The same commit gives the same bytes: no time but the commit's, no owner, no umask is in them.
 SOURCE_DATE_EPOCH ?= $(shell git log -1 --format=%ct 2>/dev/null || echo 1767225600)

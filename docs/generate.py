@@ -12,6 +12,7 @@ from pathlib import Path
 from llmenv_hooks.agents.table import AGENTS
 from llmenv_hooks.helper.statefiles import STATE_FILES
 from llmenv_hooks.helper.version import __version__
+from llmenv_hooks.sharing.harm import KNOWN
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -20,6 +21,15 @@ def state_files() -> str:
     """Return the table of the state files."""
     rows = [f"| {_code(name)} | {what} |" for name, what in STATE_FILES]
     return "\n".join(["| file | holds |", "|---|---|", *rows])
+
+
+def servers_that_do_harm() -> str:
+    """Return the table of the servers that are known to do harm when they are shared."""
+    reasons = {
+        reason: [name for name in KNOWN if KNOWN[name] == reason] for reason in KNOWN.values()
+    }
+    rows = [f"| {', '.join(map(_code, names))} | {reason} |" for reason, names in reasons.items()]
+    return "\n".join(["| package or image | why not |", "|---|---|", *rows])
 
 
 def agents() -> str:
@@ -39,7 +49,11 @@ def _code(name: str) -> str:
     return f"`{name}`"
 
 
-TABLES = {"state files": state_files, "agents": agents}
+TABLES = {
+    "state files": state_files,
+    "agents": agents,
+    "servers that do harm": servers_that_do_harm,
+}
 
 
 def generated(text: str) -> str:

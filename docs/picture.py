@@ -42,13 +42,14 @@ _FONT = re.compile(r"@font-face \{.*?\}\s*", re.DOTALL)
 
 
 def record(home: Path) -> list[tuple[str, str]]:
-    """Run the steps in *home*, an empty directory; return each with what it printed.
+    """Run the steps in *home*, empty but for the wheel, if there; return each with what it printed.
 
     Raises:
         SystemExit: one failed.
     """
     build = [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", str(home)]
-    subprocess.run([*build, str(ROOT)], check=True, stdout=subprocess.DEVNULL)
+    if not (home / WHEEL).exists():
+        subprocess.run([*build, str(ROOT)], check=True, stdout=subprocess.DEVNULL)
     shutil.copy(ROOT / "examples" / "agent.py", home / "agent.py")
     (home / "agent.py").chmod(0o755)
     (home / ".claude.json").write_text('{\n  "numStartups": 1\n}\n')  # Claude Code was here

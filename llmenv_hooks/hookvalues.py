@@ -27,8 +27,11 @@ RUN = "run.py"
 
 
 def exports(config: Config) -> list[tuple[str, str]]:
-    """Return what shells get of the environment: (variable, URL), the first service's twice."""
-    urls = [(variable(one.name), config.url(one)) for one in config.services]
+    """Return what shells get of the environment: (variable, URL), that of the first twice.
+
+    A service that has its bridge's socket alone has none.
+    """
+    urls = [(variable(one.name), config.url(one)) for one in config.services if one.has_url]
     return list(dict([(FIRST_URL, url) for _, url in urls[:1]] + urls).items())
 
 

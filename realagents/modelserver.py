@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from dialects import Anthropic, Dialect, Gemini, Json, OpenAI, event_stream
 
 if TYPE_CHECKING:
+    from rounds import Round
     from script import Script
 
 # Where each dialect is spoken: the end of a path, but for its query.
@@ -32,7 +33,7 @@ class Model:
         url: where it is, without a slash at the end.
     """
 
-    def __init__(self, script: Script) -> None:
+    def __init__(self, script: Script | Round) -> None:
         self.refused: list[str] = []
         model = self
 
@@ -68,7 +69,7 @@ class Model:
         self.server.server_close()
         self.thread.join()
 
-    def answer(self, request: BaseHTTPRequestHandler, script: Script) -> None:
+    def answer(self, request: BaseHTTPRequestHandler, script: Script | Round) -> None:
         """Answer a POST as *script* has it."""
         body = request.rfile.read(int(request.headers.get("Content-Length", 0)))
         path = request.path.partition("?")[0]

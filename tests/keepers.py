@@ -120,7 +120,7 @@ class Busy:
         """Wait until so many more calls were answered."""
         least = len(self.done) + calls
         wait_until(lambda: len(self.done) >= least or self.wrong, DEADLINE_S * 3)
-        assert self.wrong == []
+        assert not self.wrong, self.wrong
 
     def __enter__(self) -> Self:
         for thread in self._threads:

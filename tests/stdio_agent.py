@@ -49,15 +49,17 @@ def new_bind() -> str:
 
 
 class Agent:
-    """A process of `connect`, and who runs it.
+    """A process of `connect`, or of *argv*, and who runs it.
 
     Attributes:
         heard: what came and was no answer to what was waited for.
     """
 
-    def __init__(self, world: World, name: str = "memory", **environment: str) -> None:
+    def __init__(
+        self, world: World, name: str = "memory", argv: Sequence[str] = (), **environment: str
+    ) -> None:
         self.process: subprocess.Popen[Any] = world.begin(
-            world.bare("--connect", name),
+            argv or world.bare("--connect", name),
             stdin=subprocess.PIPE,
             env=world.env | environment,
             text=False,

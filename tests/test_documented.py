@@ -5,12 +5,15 @@ from __future__ import annotations
 import os
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
+import typer
 from commands.support import install
 from daemons import World, need
 from stdio_agent import add_memory
 
+from llmenv_hooks.commands import app
 from llmenv_hooks.commands.hello import tools_of
 
 ROOT = Path(__file__).parent.parent
@@ -23,7 +26,12 @@ ELSEWHERE = {
     r"pipx install --force .*": "test_uv_pip_and_an_upgrade_by_pipx_install_it",
     r"uv tool install .*": "test_uv_pip_and_an_upgrade_by_pipx_install_it",
     r"python3 -m venv ~/\.llmenv && .*": "test_uv_pip_and_an_upgrade_by_pipx_install_it",
+    r"llmenv unit systemd memory --.*": "test_a_real_systemd_keeps_a_service",
     r"llmenv setup": "test_it_asks_three_things_and_shows_what_it_writes",
+    r"llmenv unit \w+ \w+ --(write|remove)": "test_a_real_systemd_keeps_a_service",
+    r"llmenv share memory --dry-run": "test_what_would_be_done_is_shown_and_not_done",
+    r"llmenv share memory github": "test_an_agent_comes_to_it_later",
+    r"llmenv share --undo": "test_what_ended_half_way_can_be_undone",
     # Another machine, by its socket.
     r"sock=.*|mkdir -p -m 700 .*|ssh -fN .*": "test_a_socket_that_ssh_has_brought_is_used",
 }
@@ -34,6 +42,23 @@ def commands(page: Path) -> list[str]:
     blocks = ["".join(filter(None, found)) for found in BLOCK.findall(page.read_text())]
     lines = [re.sub(r"\s{2,}#.*", "", line).strip() for line in "".join(blocks).split("\n")]
     return [line for line in lines if re.split(r"[ =]", line)[0] in PROGRAMS]
+
+
+def test_every_command_in_a_sentence_exists() -> None:
+    whole = typer.main.get_command(app.app)
+    spans = {
+        span for page in PAGES for span in re.findall(r"`llmenv ([a-z][^`]*)`", page.read_text())
+    }
+    assert len(spans) > 20
+    for span in spans:
+        command: Any = whole
+        for word in re.split(r"[ |]", span):
+            if word in getattr(command, "commands", {}):
+                command = command.commands[word]
+            elif re.fullmatch(r"--[a-z].*", word):
+                options = {option for each in command.params for option in each.opts} | {"--help"}
+                assert word in options, span
+        assert command is not whole, span
 
 
 def test_a_socket_that_ssh_has_brought_is_used(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 from http.client import HTTPConnection
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,6 +13,7 @@ from daemons import alive, wait_until
 from headless import HEADLESS
 from modelserver import Model
 from outages import Memory, Outages, left
+from rounds import Round, Step
 from script import WAITS, Script
 
 from realagents import LLMENV, SERVER
@@ -168,6 +170,33 @@ def test_it_does_not_wait_for_ever() -> None:
         agent = AnthropicAgent(model)
         asked = [agent.ask("ToolSearch") for _ in range(WAITS + 2)]
         assert [one is None for one in asked] == [False] * WAITS + [True] * 2
+
+
+def test_a_round_has_each_server_called_and_waits_for_all() -> None:
+    counted: list[int] = []
+    all_there = threading.Barrier(2, lambda: counted.append(1), timeout=20)
+    steps = [Step(r"(^|_)read_graph$", {}, "relations"), Step(r"(^|_)echo$", {"message": "m"}, "m")]
+    rounds = [Round(steps, {"ToolSearch": {"query": "x"}}, all_there) for _ in range(2)]
+
+    def run(one: Round) -> None:
+        with Model(one) as model:
+            agent = AnthropicAgent(model)
+            assert (agent.ask("ToolSearch") or ("", ""))[1] == "ToolSearch"
+            for tool, text in (("mcp__g__read_graph", '{"relations": []}'), ("echo", "no")):
+                id, name, _ = agent.ask("ToolSearch", tool) or ("", "", {})
+                assert name == tool
+                agent.give(id, text)
+            assert agent.ask(tool) is None
+
+    threads = [threading.Thread(target=run, args=(one,)) for one in rounds]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(20)
+    assert counted == [1]
+    for one in rounds:
+        (wrong,) = one.wrong()
+        assert wrong.startswith("(^|_)echo$: ")
 
 
 def test_what_the_model_does_not_have_is_refused_and_noted() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import os
 import re
 import subprocess
@@ -11,8 +12,8 @@ import zipfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import picture
 import pytest
-from picture import NETWORK
 from stdio_agent import add_memory
 
 from llmenv_hooks import render
@@ -144,7 +145,7 @@ def test_uv_pip_and_an_upgrade_by_pipx_install_it(installed: Path, world: World)
     """As the README says it, in this order; what another has installed is no obstacle."""
     (world.home / (wheel := next(installed.parents[1].glob("*.whl"))).name).symlink_to(wheel)
     world.env["PATH"] = f"{Path(sys.executable).parent}:{world.env['PATH']}"
-    world.env |= {name: value for name, value in os.environ.items() if NETWORK.match(name)}
+    world.env |= {name: value for name, value in os.environ.items() if picture.NETWORK.match(name)}
     lines = re.findall(r"^    ((?:pipx|uv tool|python3 -m venv) .*)$", README, re.MULTILINE)
     assert len(lines) == 4
     for line in lines:
@@ -156,3 +157,24 @@ def test_uv_pip_and_an_upgrade_by_pipx_install_it(installed: Path, world: World)
         for tool in (["pipx"], ["uv", "tool"]):
             if line.startswith(tool[0]):
                 assert world.run([*tool, "uninstall", "llmenv-hooks"]).returncode == 0
+
+
+def seen(svg: str) -> str:
+    """Return the text of *svg* without blanks."""
+    return re.sub(r"\s", "", html.unescape(re.sub(r"<[^>]*>", "", svg)).replace("\N{NBSP}", ""))
+
+
+def test_a_fresh_account_sees_what_the_picture_shows(installed: Path, tmp_path: Path) -> None:
+    (tmp_path / picture.WHEEL).symlink_to(installed.parents[1] / picture.WHEEL)
+    shown = picture.record(tmp_path)
+    pipx, set_up, stored, killed, found, status = (said for _, said in shown)
+    assert "These apps are now available" in pipx
+    assert "an agent sees memory with 4 tools: store, search, list, forget" in set_up
+    assert "Claude Code, /home/ada/.claude.json" in set_up
+    assert killed == ""
+    assert stored == found
+    assert '"text": "We deploy on Fridays."' in found
+    assert "memory: 0 agents, 2 calls" in status
+    kept = seen(picture.PICTURE.read_text())
+    assert all(seen(f"$ {html.escape(step)}") in kept for step, _ in shown), "make picture"
+    assert "<svg" in picture.picture(shown)

@@ -15,7 +15,7 @@ Anything else is somebody's own and left alone.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import urlsplit
 
@@ -34,15 +34,25 @@ OUTDATED = (OLD_PATH, OLD_URL)
 
 
 class Server(NamedTuple):
-    """A service as agents are told of it: *url* is "" for one that only `connect` can reach."""
+    """A service as agents are told of it.
+
+    *url* is "" for one that only `connect` can reach.  One that is *shared*, by `llmenv share`, is
+    for the agents that had it: none is missing in another's file, and it is not ours to take out.
+    """
 
     name: str
     url: str
     argv: list[str]
+    shared: bool = False
 
 
-def servers(config: Config, agent: Agent, in_project: bool) -> list[Server]:
-    """Return the services of *config* for a file of *agent*'s: the user's, or one *in_project*."""
+def servers(
+    config: Config, agent: Agent, in_project: bool, shared: Collection[str] = frozenset()
+) -> list[Server]:
+    """Return the services of *config* for a file of *agent*'s: the user's, or one *in_project*.
+
+    *shared* are the names of those that `llmenv share` has made.
+    """
     command = launcher.project_command if in_project else launcher.user_command
     return [
         # What it wants in its headers may be a secret, and only `connect` knows where that is.
@@ -50,6 +60,7 @@ def servers(config: Config, agent: Agent, in_project: bool) -> list[Server]:
             service.name,
             config.url(service) if agent.url_key and not service.headers else "",
             command(service.name),
+            service.name in shared,
         )
         for service in config.services
     ]
@@ -86,12 +97,16 @@ def is_stale(agent: Agent, name: str, entry: object, known: Sequence[Server]) ->
 def outdated(agent: Agent, entries: Mapping[str, Any], known: Sequence[Server]) -> list[str]:
     """Return what of *entries*, all of a file, is ours and not as it would be now: "NAME: why".
 
-    A server that is missing counts where others of ours are.
+    A server that is missing counts where others of ours are, unless it is a shared one.
     """
     found = {one.name: presence(agent, entries.get(one.name), one, known) for one in known}
-    has_ours = not {CONNECT, HTTP, *OUTDATED}.isdisjoint(found.values())
-    counts = (*OUTDATED, NONE) if has_ours else OUTDATED
-    old = [f"{name}: {what}" for name, what in found.items() if what in counts]
+    ours = {found[one.name] for one in known if not one.shared}
+    missing = not ours.isdisjoint({CONNECT, HTTP, *OUTDATED})
+    old = [
+        f"{one.name}: {found[one.name]}"
+        for one in known
+        if found[one.name] in OUTDATED or (missing and not one.shared and found[one.name] == NONE)
+    ]
     stale = [name for name, entry in entries.items() if is_stale(agent, name, entry, known)]
     return old + [f"{name}: no service any more" for name in stale]
 
@@ -100,7 +115,7 @@ def merged(agent: Agent, text: str | None, known: Sequence[Server], kind: str = 
     """Return *text*, a file of *agent*'s or None for none, with all *known* servers in it.
 
     Each is of *kind*, CONNECT or HTTP; if that is "", those that are there stay what they are, and
-    new ones become what the others are.
+    new ones become what the others are, but for the shared ones, which stay where they are.
 
     Raises:
         Unreadable: *text* is broken, or has an entry of a server's name that is not ours.
@@ -108,6 +123,9 @@ def merged(agent: Agent, text: str | None, known: Sequence[Server], kind: str = 
     text = _dropped(agent, text, lambda name, entry: is_stale(agent, name, entry, known))
     entries = agent.entries(text or "")[1]
     found = {one.name: presence(agent, entries.get(one.name), one, known) for one in known}
+    known = [
+        one for one in known if kind or not (one.shared and found[one.name] in (NONE, ANOTHER))
+    ]
     for server in known:
         if found[server.name] == ANOTHER:
             raise _refusal(agent, server.name, entries[server.name], known)
@@ -158,20 +176,23 @@ def _follows_variable(agent: Agent, entry: Mapping[str, Any]) -> bool:
 def removed(agent: Agent, text: str | None, known: Sequence[Server]) -> str | None:
     """Return *text* without the *known* servers; None when nothing but them made the file.
 
+    Those that are shared stay: `llmenv share --undo` gives the agent its own back.
+
     Raises:
         Unreadable: *text* is broken, or an entry of ours has more than we write.
     """
     entries = agent.entries(text or "")[1]
     for server in known:
         entry = entries.get(server.name)
-        if _is_ours(agent, server.name, entry, known) and _foreign(agent, entry):
+        ours = not server.shared and _is_ours(agent, server.name, entry, known)
+        if ours and _foreign(agent, entry):
             raise _refusal(agent, server.name, entry, known)
     return without(agent, text, known)
 
 
 def without(agent: Agent, text: str | None, known: Sequence[Server]) -> str | None:
     """Return *text* without what is ours to the letter; None when nothing else made the file."""
-    names = owned(agent, text, known)
+    names = owned(agent, text, known).keys() - {one.name for one in known if one.shared}
     return _dropped(agent, text, lambda name, entry: name in names and not _foreign(agent, entry))
 
 

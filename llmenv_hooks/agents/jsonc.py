@@ -265,4 +265,15 @@ def _read(text: str) -> Any:
         raise Unreadable(error.msg, error.lineno, error.colno) from None
 
 
-JSON = Format(_read, put, drop)
+def _span(text: str, path: Sequence[str]) -> tuple[int, int]:
+    document = _Document(text)
+    start, end = document.root, len(text)
+    for key in path:
+        member = document.object(start).find(key)
+        if member is None:
+            raise Unreadable(f"{'.'.join(path)} is not in it")
+        start, end = member.value, member.end
+    return start, end
+
+
+JSON = Format(_read, put, drop, span=_span)

@@ -109,7 +109,21 @@ def _put(text: str | None, path: Sequence[str], value: object) -> str:
             pass
         else:
             return added
-    return _within(text or "", path, lambda holder: holder.update({path[-1]: value}))
+    try:
+        return _within(text or "", path, lambda holder: holder.update({path[-1]: value}))
+    except Unreadable:
+        return _below_header(text or "", path, value)
+
+
+def _below_header(text: str, path: Sequence[str], value: object) -> str:
+    """Return *text* with a line for the key *path* below the header of its table."""
+    for one in _statements(text):
+        if one.table == tuple(path[:-1]) and not one.key:
+            newline = newline_of(text)
+            head = text[: one.line]
+            head += "" if head.endswith("\n") else newline
+            return f"{head}{path[-1]} = {_value(value)}{newline}{text[one.line :]}"
+    raise Unreadable(f"llmenv cannot edit {'.'.join(path)} in it")
 
 
 def _within(text: str, path: Sequence[str], edit: Callable[[Any], object]) -> str:
@@ -135,20 +149,30 @@ def _appended(text: str | None, path: Sequence[str], value: Any) -> str:
 
 
 def _value(value: object) -> str:
-    """Return a text or a list of texts as TOML has it, which is as JSON has it."""
-    return json.dumps(value if isinstance(value, list) else str(value), ensure_ascii=False)
+    """Return a text, a list of texts or a truth as TOML has it, which is as JSON has it.
+
+    A table of such values stands in one line.
+    """
+    if isinstance(value, dict):
+        pairs = (f"{_value(key)} = {_value(value[key])}" for key in value)
+        return f"{{ {', '.join(pairs)} }}"
+    kept = value if isinstance(value, (bool, list)) else str(value)
+    return json.dumps(kept, ensure_ascii=False)
 
 
 def _drop(text: str, path: Sequence[str]) -> str | None:
     value = _read(text)
     for key in path:
         value = value[key]
-    if text == _appended(None, path, value):
+    is_table = isinstance(value, dict)
+    if is_table and text == _appended(None, path, value):
         return None
     keys = tuple(path)
     ours = [one for one in _statements(text) if (*one.table, *one.key)[: len(keys)] == keys]
     if not ours:
         return _within(text, path, lambda holder: holder.pop(path[-1]))
+    if not is_table:
+        return _without(text, ours)
     # The empty line that `_put` writes before a table goes with it, unless something stands below
     # that the line is now before.
     newline, head, tail = newline_of(text), text[: ours[0].start], text[ours[-1].line :]
@@ -174,4 +198,14 @@ def _without(text: str, ours: Sequence[_Statement]) -> str:
     return kept if text.endswith("\n") else kept.removesuffix(newline_of(text))
 
 
-TOML = Format(_read, _put, _drop)
+def _span(text: str, path: Sequence[str]) -> tuple[int, int]:
+    found = [(*one.table, *one.key)[: len(path)] == tuple(path) for one in _statements(text)]
+    count = sum(found)
+    first = found.index(True) if count else 0
+    if not count or not all(found[first : first + count]):
+        raise Unreadable(f"{'.'.join(path)} does not stand in one piece, so llmenv cannot edit it")
+    statements = list(_statements(text))
+    return statements[first].start, statements[first + count - 1].line
+
+
+TOML = Format(_read, _put, _drop, span=_span)

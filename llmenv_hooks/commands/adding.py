@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import os
-import tomllib
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from llmenv_hooks import userfile
 from llmenv_hooks.commands.config import toml_value
+from llmenv_hooks.commands.configedit import write_config
 from llmenv_hooks.commands.parameters import named_service, service_argument
+from llmenv_hooks.commands.sharerecord import shared_names
 from llmenv_hooks.helper.configfiles import load_config
-from llmenv_hooks.helper.configtables import Checker
 from llmenv_hooks.helper.errors import Problem, UsageError, printable
 from llmenv_hooks.helper.managers import manager_of
 from llmenv_hooks.helper.places import config_path, state_dir
@@ -53,7 +53,7 @@ def add_service(
     before = (old or b"").decode("utf-8-sig")
     gap = "\n" if before else ""
     new = f"{before}{'' if before.endswith(chr(10)) or not before else chr(10)}{gap}{table}"
-    _write(path, old, new)
+    write_config(path, old, new)
     print(f"added {name} on {address} to {printable(path)}")
     print(f"next: `llmenv start {name}`, and `llmenv client --write` for the agents")
 
@@ -70,6 +70,10 @@ def remove_service(name: Annotated[str, service_argument()]) -> None:
     if old is None:
         raise Problem(f"{printable(path)}: no config yet, so nothing is in it")
     service = named_service(load_config(), name)
+    if name in shared_names():
+        raise Problem(
+            f"{name} is shared; llmenv share --undo {name} gives the agents their own back"
+        )
     document = tomlkit.parse(old.decode("utf-8-sig"))
     services = document.get("services", {})
     if name not in services:
@@ -78,20 +82,11 @@ def remove_service(name: Annotated[str, service_argument()]) -> None:
     if not services:
         raise Problem(f"{name} is the last service in {printable(path)}; delete that instead")
     ended = not service.url and stop(service, state_dir(), why="llmenv remove")
-    _write(path, old, tomlkit.dumps(document))
+    write_config(path, old, tomlkit.dumps(document))
     print(f"{'stopped and ' if ended else ''}removed {name} from {printable(path)}")
     if manager := manager_of(name):
         print(f"left: {', '.join(filter(os.path.lexists, manager.paths(name)))}; delete them")
     print("next: `llmenv client` shows which agents still have it")
-
-
-def _write(path: str, old: bytes | None, new: str) -> None:
-    """Put *new* into the place of *old*, unless it is no config."""
-    try:
-        Checker(path, new, "").config(tomllib.loads(new))
-    except tomllib.TOMLDecodeError as error:
-        raise Problem(f"{printable(path)}: {error}; nothing was changed") from None
-    userfile.replace(path, old, new.encode(), mode=0o600)
 
 
 def _free_address(config: Config) -> str:

@@ -15,7 +15,9 @@ from llmenv_hooks.agents.agent import Agent
 from llmenv_hooks.agents.entries import Server
 from llmenv_hooks.agents.formats import Unreadable
 from llmenv_hooks.agents.table import AGENTS
+from llmenv_hooks.commands.sharerecord import ShareRecord, shared_names
 from llmenv_hooks.helper.errors import Problem, printable
+from llmenv_hooks.sharing.rewriting import restored
 
 if TYPE_CHECKING:
     from llmenv_hooks.helper.configs import Config
@@ -36,14 +38,24 @@ class AgentFile:
     known: list[Server]
     in_project: bool
 
+    def text(self) -> str | None:
+        """Return what it holds, None for no file.
+
+        Raises:
+            Problem: it cannot be read.
+        """
+        with self._named_when_unreadable():
+            return _decoded(userfile.load(self.path))[1]
+
     def entries(self) -> Mapping[str, Any]:
         """Return the servers in it, by their names.
 
         Raises:
             Problem: it cannot be read.
         """
+        text = self.text() or ""
         with self._named_when_unreadable():
-            return self.agent.entries(_decoded(userfile.load(self.path))[1] or "")[1]
+            return self.agent.entries(text)[1]
 
     def presences(self) -> dict[str, str]:
         """Return `entries.presence` of each service, by its name.
@@ -71,8 +83,8 @@ class AgentFile:
         Raises:
             Problem: it cannot be read.
         """
+        text = self.text()
         with self._named_when_unreadable():
-            text = _decoded(userfile.load(self.path))[1]
             return bool(entries.owned(self.agent, text, self.known))
 
     def edit(self, change: Change, *, shows: bool = True) -> bool:
@@ -88,7 +100,7 @@ class AgentFile:
             with self._named_when_unreadable():
                 mark, text = _decoded(old)
                 changed = change(self.agent, text, self.known)
-                original = entries.without(self.agent, text, self.known)
+                original = self._original(text)
             new = _encoded(mark, changed)
             if launcher.one_file() in (changed or ""):
                 onefile.helpers()
@@ -110,12 +122,20 @@ class AgentFile:
         Raises:
             Problem: it cannot be read or edited.
         """
+        text = self.text()
         with self._named_when_unreadable():
-            text = _decoded(userfile.load(self.path))[1]
             changed = change(self.agent, text, self.known)
         if changed == text:
             return ""
         return disclosure.shown(self.path, self.agent, text, changed, self.known)
+
+    def _original(self, text: str | None) -> str | None:
+        """Return *text* without what is ours, and with what `llmenv share` has turned as it was."""
+        for service, one in ShareRecord().shared.items():
+            was = one.turned.get(self.name)
+            if text is not None and was and was.path == self.path:
+                text = restored(self.name, self.agent, text, one.entry, was, service)
+        return entries.without(self.agent, text, self.known)
 
     def _locked(self) -> contextlib.AbstractContextManager[None]:
         locks = self.agent.locks and not self.in_project
@@ -144,7 +164,8 @@ def agent_file(name: str, config: Config, in_project: bool) -> AgentFile:
     """
     agent = AGENTS[name]
     path = agent.path(in_project)
-    return AgentFile(name, agent, path, entries.servers(config, agent, in_project), in_project)
+    known = entries.servers(config, agent, in_project, shared_names())
+    return AgentFile(name, agent, path, known, in_project)
 
 
 def agent_files(config: Config, in_project: bool) -> list[AgentFile]:

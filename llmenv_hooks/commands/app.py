@@ -34,6 +34,7 @@ from llmenv_hooks.commands.logs import print_logs
 from llmenv_hooks.commands.parameters import Command, help_without_command, shell_names
 from llmenv_hooks.commands.pruning import prune
 from llmenv_hooks.commands.setup import setup
+from llmenv_hooks.commands.share import share
 from llmenv_hooks.commands.status import show_status
 from llmenv_hooks.commands.unit import unit
 from llmenv_hooks.helper.errors import Problem, UsageError, printable
@@ -140,6 +141,7 @@ app.command("setup")(setup)
 app.command("init")(init)
 app.command("install", cls=Command)(install)
 app.command("client", cls=Command)(client)
+app.command("share", cls=Command)(share)
 app.command("status", cls=Command)(show_status)
 app.command("doctor")(doctor)
 app.command("logs", cls=Command)(print_logs)

@@ -13,6 +13,7 @@ from llmenv_hooks.helper.proofs import linked_pid
 from llmenv_hooks.helper.realms import find
 from llmenv_hooks.helper.services import GUARDED, MCP_PROXY, Service, is_local
 from llmenv_hooks.helper.sockets import ask_bridge
+from llmenv_hooks.sharing.copies import memory_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -32,6 +33,17 @@ def summary(told: dict[str, Any]) -> str:
         _counted(sum(refused.values()), "request") + " refused" + (f" ({why})" if why else ""),
     ]
     return printable(", ".join(parts), 400)
+
+
+def sharing(told: dict[str, Any]) -> tuple[int, int]:
+    """Return how many agents share the server, and what that saves by what our bridge *told*.
+
+    Without the bridge each would have a copy: what is saved is what all but one of those would
+    take, in bytes.
+    """
+    agents = len(told.get("agents") or [])
+    pids = (told.get("server") or {}).get("pids") or []
+    return agents, (agents - 1) * memory_of(pids) if agents > 1 else 0
 
 
 def _counted(number: int, what: str) -> str:
@@ -67,6 +79,8 @@ def needs_token(service: Service, files: Files) -> bool:
 
     The bridge knows whether the kernel tells users apart; while it is down, the address says it.
     """
+    if not service.port:
+        return False
     told = ask_bridge(files) or {}
     return bool(told.get("by_token", not is_local(service.host)))
 

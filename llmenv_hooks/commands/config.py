@@ -52,8 +52,7 @@ def show_config() -> None:
     for service in config.services:
         print(f"\n[services.{service.name}]")
         for key in keys_of(service):
-            value = getattr(service, key)
-            print(f"{key} = {toml_value(value or False if key == 'bridge' else value)}")
+            print(f"{key} = {toml_value(_value_of(service, key))}")
 
 
 def keys_of(service: Service) -> tuple[str, ...]:
@@ -98,8 +97,14 @@ def get_value(
     if field not in keys_of(service):
         known = ", ".join(keys_of(service))
         raise UsageError(f"no key {printable(field, 80)!r}; there is: {known}")
-    value = getattr(service, field)
+    value = _value_of(service, field)
     print(printable(value, 10_000) if isinstance(value, str) else toml_value(value))
+
+
+def _value_of(service: Service, key: str) -> object:
+    """Return the value of *key* as the config has it: there, nothing is false."""
+    value: object = getattr(service, key)
+    return value or False if key in ("bridge", "bind") else value
 
 
 def toml_value(value: object) -> str:

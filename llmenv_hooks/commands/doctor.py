@@ -24,7 +24,10 @@ from llmenv_hooks.commands.service_checks import (
 from llmenv_hooks.commands.this_shell import this_shell
 from llmenv_hooks.helper.configfiles import load_config
 from llmenv_hooks.helper.errors import Problem, printable
+from llmenv_hooks.helper.listeners import answers
+from llmenv_hooks.helper.places import state_dir
 from llmenv_hooks.helper.ports import probe
+from llmenv_hooks.helper.realms import find
 from llmenv_hooks.helper.services import MCP_PROXY, Service
 from llmenv_hooks.helper.version import __version__
 from llmenv_hooks.places import PACKAGE
@@ -103,9 +106,19 @@ def examine() -> Iterator[Finding]:
             for name, check in SERVICE_CHECKS.items():
                 yield from _safely(name, check, service)
         yield from _safely("proxy", proxy, service, config)
-        if service not in config.run_here or probe(service.host, service.port):
+        if service not in config.run_here or _answers(service):
             yield from _safely("round trip", round_trip, service, config)
     yield from _safely("agents", agents, config)
+
+
+def _answers(service: Service) -> bool:
+    """Say whether *service* answers; what is wrong with the state directory is found elsewhere."""
+    if service.port:
+        return probe(service.host, service.port)
+    try:
+        return answers(service, find(service, state_dir())[0])
+    except Problem:
+        return False
 
 
 def _safely(name: str, check: Callable[..., Iterator[Finding]], *about: Any) -> Iterator[Finding]:

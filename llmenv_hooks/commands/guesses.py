@@ -63,6 +63,7 @@ HINTS = {
     "--watch": "watch llmenv status",
     "-j": "llmenv status --json",
     "--install-completion": "llmenv completion SHELL prints the script",
+    "unshare": "llmenv share --undo",
     "--purge": "llmenv uninstall, then llmenv prune",
     "--all": "llmenv setup gives it to every agent that it finds",
     "--dry-run": "without --write it is only printed",

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 PROTOCOL = "2025-06-18"
 
 
-def tools_of(argv: Sequence[str], timeout: float) -> list[str]:
-    """Return the names of the tools that an agent sees which starts *argv*, within *timeout* s.
+def tools_of(argv: Sequence[str], timeout: float) -> list[dict[str, Any]]:
+    """Return the tools that an agent sees which starts *argv*, within *timeout* s.
 
     Raises:
         Problem: it cannot be started, or does not answer as an MCP server.
@@ -36,7 +36,10 @@ def tools_of(argv: Sequence[str], timeout: float) -> list[str]:
             hello = {"protocolVersion": PROTOCOL, "capabilities": {}, "clientInfo": _US}
             _ask(server, 1, "initialize", hello)
             _send(server, {"method": "notifications/initialized"})
-            return [str(tool["name"]) for tool in _ask(server, 2, "tools/list", {})["tools"]]
+            return [
+                tool | {"name": str(tool["name"])}
+                for tool in _ask(server, 2, "tools/list", {})["tools"]
+            ]
     except (OSError, ValueError, LookupError, TypeError) as error:
         why = printable(str(error), 200)
         raise Problem(f"it does not answer as an MCP server: {why}") from None
@@ -44,7 +47,7 @@ def tools_of(argv: Sequence[str], timeout: float) -> list[str]:
         ended.cancel()
 
 
-_US = {"name": "llmenv setup", "version": __version__}
+_US = {"name": "llmenv", "version": __version__}
 
 
 def _send(server: subprocess.Popen[bytes], message: dict[str, Any]) -> None:

@@ -19,7 +19,7 @@ from llmenv_hooks.helper.records import is_anothers, living, recorded
 
 LOCK = ".pid.lock"
 STALE_S = 3600.0
-KEPT = ("backup", "setup.json")  # files of the user's, and what `setup --undo` goes by
+KEPT = ("backup", "setup.json", "share.json")  # files of the user's, and what `--undo` goes by
 
 
 def prune(

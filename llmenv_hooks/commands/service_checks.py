@@ -7,9 +7,11 @@ import time
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
+from llmenv_hooks.agents.launcher import user_command
 from llmenv_hooks.bridge.tokens import read_token
 from llmenv_hooks.commands.bridge_checks import needs_token, processes_left_behind, who_may_ask
 from llmenv_hooks.commands.findings import Finding
+from llmenv_hooks.commands.hello import tools_of
 from llmenv_hooks.commands.keeper_checks import kept
 from llmenv_hooks.helper.errors import Problem
 from llmenv_hooks.helper.failures import read_failure
@@ -42,7 +44,7 @@ def _address(service: Service) -> Iterator[Finding]:
     """Judge who can reach the service."""
     warning = open_to_others(service)
     if warning is None:
-        found = f"{service.bind}, this host alone"
+        found = f"{service.place}, this {'host' if service.port else 'user'} alone"
         yield Finding("address", "ok", found, service=service.name)
     else:
         todo = f'bind = "127.0.0.1:{service.port}" in the config, and a tunnel for others'
@@ -54,12 +56,14 @@ def left_over_services(config: Config) -> Iterator[Finding]:
     for service in left_over(config, state_dir()):
         if is_anothers(service.config, config):
             continue
-        gone = f"runs on {service.bind}, and is not in the config any more"
+        gone = f"runs on {service.place}, and is not in the config any more"
         yield Finding("left over", "warn", gone, f"llmenv stop {service.name}", service.name)
 
 
 def proxy(service: Service, config: Config) -> Iterator[Finding]:
     """Find a proxy that agents would ask for the service; we ourselves never ask one."""
+    if not service.has_url:
+        return
     import urllib.request
 
     host = urlsplit(config.url(service)).hostname or ""
@@ -118,7 +122,8 @@ def _identity(service: Service, seen: Status) -> Finding:
     if record is None:
         return Finding("identity", "ok", "nothing is recorded", service=service.name)
     how = {HERE: "lives", DEAD: "is dead", ELSEWHERE: "is of another boot, container or host"}
-    found = f"pid {record.pid} of user {record.uid}, on {record.bind}: {how[record.whereabouts()]}"
+    whose = f"pid {record.pid} of user {record.uid}, on {record.bind or 'its socket'}"
+    found = f"{whose}: {how[record.whereabouts()]}"
     return Finding("identity", "ok", found, service=service.name)
 
 
@@ -134,10 +139,15 @@ def _lock(service: Service, seen: Status) -> Finding:
 
 
 def round_trip(service: Service, config: Config) -> Iterator[Finding]:
-    """Say hello as an agent would, through the URL that agents get."""
+    """Say hello as an agent would, through the URL that agents get, or else through `connect`."""
     url = config.url(service)
     began = time.monotonic()
     try:
+        if not service.has_url:
+            tools = tools_of(user_command(service.name), service.start_timeout)
+            found = f"llmenv connect {service.name}: it has {len(tools)} tools"
+            yield Finding("round trip", "ok", found, service=service.name)
+            return
         headers = expanded_headers(service) | (_token(service) if config.here else {})
         server = say_hello(url, headers)
     except Problem as problem:

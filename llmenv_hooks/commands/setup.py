@@ -106,6 +106,6 @@ def _says_hello(name: str, timeout: float) -> bool:
     except Problem as problem:
         print(f"llmenv: {name}: {problem}", file=sys.stderr)
         return False
-    names = printable(", ".join(tools), SHOWN_TOOLS)
+    names = printable(", ".join(tool["name"] for tool in tools), SHOWN_TOOLS)
     print(f"an agent sees {name} with {len(tools)} tools: {names}")
     return True

@@ -17,6 +17,8 @@ from llmenv_hooks.commands.init import store
 from llmenv_hooks.commands.install import uninstall
 from llmenv_hooks.commands.lifecycle import stop_services
 from llmenv_hooks.commands.setuprecord import SetupRecord
+from llmenv_hooks.commands.sharerecord import ShareRecord
+from llmenv_hooks.commands.shareundo import unshare
 from llmenv_hooks.helper.configfiles import load_config
 from llmenv_hooks.helper.errors import Problem, printable
 from llmenv_hooks.helper.places import config_path, state_dir, xdg_directory
@@ -36,6 +38,7 @@ def take_out() -> None:
     config = load_config()
     record = SetupRecord()
     steps: list[Callable[[], None]] = [
+        _unshare,
         lambda: _take_from_agents(config),
         lambda: _stop(config),
         lambda: uninstall([*render.QUOTE]),  # with none named it would tell of what goes below
@@ -59,6 +62,11 @@ def _is_done(step: Callable[[], None]) -> bool:
     except typer.Exit:  # it has said why
         return False
     return True
+
+
+def _unshare() -> None:
+    if ShareRecord().shared:
+        unshare([])
 
 
 def _take_from_agents(config: Config) -> None:

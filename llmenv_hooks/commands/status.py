@@ -10,7 +10,7 @@ import typer
 
 from llmenv_hooks.commands import tables
 from llmenv_hooks.commands.agentfiles import outdated_files
-from llmenv_hooks.commands.bridge_checks import left_behind, summary
+from llmenv_hooks.commands.bridge_checks import left_behind, sharing, summary
 from llmenv_hooks.commands.keeper_checks import who_keeps
 from llmenv_hooks.commands.known import config_or_what_runs
 from llmenv_hooks.commands.parameters import meant_services, services_argument
@@ -21,12 +21,14 @@ from llmenv_hooks.helper.places import state_dir
 from llmenv_hooks.helper.programs import expanded_headers
 from llmenv_hooks.helper.records import is_anothers, left_over
 from llmenv_hooks.helper.status import inspect
+from llmenv_hooks.sharing.copies import shown_bytes
 
 if TYPE_CHECKING:
     from llmenv_hooks.helper.configs import Config
     from llmenv_hooks.helper.services import Service
 
-COLUMNS = ("service", "state", "pid", "address", "uptime")  # 80 characters wide; --json has all
+# 80 characters wide; --json has all.
+COLUMNS = ("service", "state", "pid", "address", "uptime", "agents", "saves")
 
 
 def show_status(
@@ -97,9 +99,11 @@ def _row(service: Service, config: Config) -> dict[str, Any]:
         "service": service.name,
         "state": "elsewhere",
         "pid": None,
-        "address": service.bind or None,
+        "address": service.bind or (None if service.url else "socket"),
         "uptime": None,
-        "url": config.url(service),
+        "agents": None,
+        "saves": None,
+        "url": config.url(service) or None,
         "log": None,
     }
     if service.url:
@@ -113,6 +117,9 @@ def _row(service: Service, config: Config) -> dict[str, Any]:
     row |= {"state": seen.state, "pid": seen.pid, "uptime": seen.uptime}
     row |= {"keeper": who_keeps(service, seen.files)}
     row |= {"bridge": seen.bridge, "left_behind": left_behind(seen.files)}
+    if seen.bridge:
+        agents, saved = sharing(seen.bridge)
+        row |= {"agents": agents, "saves": saved}
     detail = seen.detail
     if service.is_default and seen.state == "down":
         detail = "the default, since no config names a service; llmenv init writes one"
@@ -131,7 +138,11 @@ def _asked(service: Service) -> dict[str, object]:
 def _print_table(rows: list[dict[str, Any]]) -> None:
     table = tables.new(*COLUMNS)
     for row in rows:
-        shown = row | {"uptime": tables.duration(row["uptime"])}
+        saves = row["saves"]
+        shown = row | {
+            "uptime": tables.duration(row["uptime"]),
+            "saves": shown_bytes(saves) if saves else None,
+        }
         cells = (shown[column] for column in COLUMNS)
         table.add_row(*("-" if cell is None else printable(str(cell)) for cell in cells))
     tables.show(table, whole=True)

@@ -34,6 +34,7 @@ ExecStart={command}
 ExecReload=/bin/kill -HUP $MAINPID
 {environment}\
 Restart=on-failure
+RestartPreventExitStatus=2
 RestartSec={pause}
 KillMode=mixed
 TimeoutStartSec=infinity
@@ -67,7 +68,8 @@ def _for_systemd(service: Service) -> list[str]:
     """Return the text of the service unit, and that of the socket's, if there is to be one."""
     manager = MANAGERS["systemd"]
     unit, socket = (os.path.basename(path) for path in manager.paths(service.name))
-    has_socket = service.bridge == GUARDED  # another server opens its port itself
+    # Another server opens its port itself, and a service may have no port.
+    has_socket = service.bridge == GUARDED and bool(service.port)
     command = " ".join(_quoted(word).replace("$", "$$") for word in _command(service))
     lines = [f"Environment={_quoted(f'{key}={value}')}\n" for key, value in _environment()]
     text = _SERVICE.format(

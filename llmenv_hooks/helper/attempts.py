@@ -94,7 +94,7 @@ class Attempt:
         is_over = self.keeper is not None and self.keeper.is_to_end
         if is_over or time.monotonic() >= self.deadline:
             raise NotYet(
-                f"{self.service.name}: not up yet on {self.service.bind}: {why};"
+                f"{self.service.name}: not up yet on {self.service.place}: {why};"
                 f" it goes on, its output is in {printable(self.files.log)}"
             )
         time.sleep(0.02)

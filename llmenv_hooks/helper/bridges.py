@@ -11,7 +11,7 @@ import sys
 from llmenv_hooks.helper.errors import Problem, printable
 from llmenv_hooks.helper.places import Files
 from llmenv_hooks.helper.programs import mcp_proxy_command, program_path
-from llmenv_hooks.helper.services import GUARDED, NO_BRIDGE, Service
+from llmenv_hooks.helper.services import GUARDED, NO_BRIDGE, Service, bind_option
 from llmenv_hooks.helper.sockets import socket_path
 
 # Python keeps the bytecode of modules alone, and asyncio without ssl is 4 MB and 10 ms less.
@@ -69,7 +69,7 @@ def bridge_beside(helper: str) -> str:
 
 def _guarded(service: Service, files: Files) -> list[str]:
     """Return our bridge's command line, without the server's."""
-    options = ["--name", service.name, "--bind", service.bind, "--socket", socket_path(files)]
+    options = ["--name", service.name, *bind_option(service), "--socket", socket_path(files)]
     options += ["--log", files.log, "--child-note", files.child, "--token-file", files.token]
     options += ["--start-timeout", f"{service.start_timeout:g}"]
     for origin in service.origins:

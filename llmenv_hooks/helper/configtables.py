@@ -82,13 +82,12 @@ class Checker:
         if not isinstance(values.get("autostart", True), bool):
             self.wrong(where, "autostart", "want true or false")
         bridge, origins = self.bridge(where, values)
-        if not isinstance(values.get("bind", DEFAULT_BIND), str):
-            self.wrong(where, "bind", "want an address in quotes, e.g. 127.0.0.1:7878")
+        bind = self.bind(where, values, bridge)
         try:
             return Service(
                 name,
                 command,
-                values.get("bind", DEFAULT_BIND),
+                bind,
                 bridge=bridge,
                 origins=origins,
                 env=env,
@@ -119,6 +118,20 @@ class Checker:
         if origins and bridge != GUARDED:
             self.wrong(where, "origins", f'only bridge = "{GUARDED}" looks at the origin')
         return bridge, origins
+
+    def bind(self, where: str, values: dict[str, Any], bridge: bool | str) -> str:
+        """Return the address of a service; "" for one that has its bridge's socket alone."""
+        bind = values.get("bind", DEFAULT_BIND)
+        if bind is False:
+            if bridge != GUARDED:
+                self.wrong(where, "bind", f'only bridge = "{GUARDED}" has a socket instead')
+            if values.get("origins"):
+                self.wrong(where, "origins", "no web page comes by a socket: bind = false")
+            return ""
+        if not (isinstance(bind, str) and bind):
+            want = "want an address in quotes, e.g. 127.0.0.1:7878, or false: the socket alone"
+            self.wrong(where, "bind", want)
+        return str(bind)
 
     def elsewhere(self, name: str, where: str, values: dict[str, Any]) -> Service:
         """Return a service that runs elsewhere: where, and which headers it wants."""

@@ -138,7 +138,7 @@ class Keeper:
             raise Problem(f"{service.name} runs, and was not started by llmenv; stop it yourself")
         if result.note:
             say(2, f"llmenv-ensure: {result.note}")
-        notify("READY=1", f"STATUS=on {service.bind}, pid {result.pid or '-'}")
+        notify("READY=1", f"STATUS=on {service.place}, pid {result.pid or '-'}")
         began = time.monotonic()
         self._wait(LOOK_EVERY_S)
         self._count_early_death(time.monotonic() - began)

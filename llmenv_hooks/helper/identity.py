@@ -31,7 +31,8 @@ class Identity:
 
     def encode(self) -> bytes:
         """Return the record: one line of fixed length, its end mark last."""
-        words = ["v1", self.pid, self.start, *self.realm, self.uid, self.bind, self.digest, "."]
+        words = ["v1", self.pid, self.start, *self.realm, self.uid, self.bind or "-"]
+        words += [self.digest, "."]
         return " ".join(map(str, words)).encode().ljust(RECORD_BYTES - 1) + b"\n"
 
     @classmethod
@@ -43,6 +44,7 @@ class Identity:
         pid, start, boot, pidns, netns, uid, bind, digest = words[1:9]
         if not (pid.isdigit() and uid.isdigit()) or not 0 < int(pid) < 1 << 31:
             return None
+        bind = "" if bind == "-" else bind
         return cls(int(pid), start, (boot, pidns, netns), int(uid), bind, digest)
 
     def whereabouts(self) -> str:

@@ -15,12 +15,12 @@ from llmenv_hooks.helper.environment import daemon_environment
 from llmenv_hooks.helper.errors import EnsureOutcome, NotYet, Problem, Result, printable
 from llmenv_hooks.helper.files import close_quietly, open_ours, still_at, write_all
 from llmenv_hooks.helper.identity import RECORD_BYTES, identity_of
+from llmenv_hooks.helper.listeners import answers, who_listens
 from llmenv_hooks.helper.locks import life_is_held, take_lifetime_lock
 from llmenv_hooks.helper.logfile import STARTING, cut_log, dated_line, log_tail, note_in_log
 from llmenv_hooks.helper.marks import MARK, new_mark
 from llmenv_hooks.helper.owners import may_serve_for
 from llmenv_hooks.helper.places import Files, cannot_use, default_pid_path
-from llmenv_hooks.helper.ports import find_listener, probe
 from llmenv_hooks.helper.proofs import is_stopped, open_proof_dir
 from llmenv_hooks.helper.services import DEFAULT_NAME, GUARDED, MCP_PROXY, Service, open_to_others
 from llmenv_hooks.helper.sockets import bridge_listens, prepare_socket
@@ -118,14 +118,14 @@ def _await_port(attempt: Attempt, child: subprocess.Popen[bytes], offset: int) -
             if status != 0 or time.monotonic() - let_go >= FORKED_S:
                 attempt.fail(_obituary(attempt, status), _said(attempt, offset))
         # A socket that was handed over answers before the bridge is there.
-        answers = attempt.listening is None or bridge_listens(files)
-        if answers and probe(service.host, service.port) and _is_ours(attempt, child.pid):
+        is_there = attempt.listening is None or bridge_listens(files)
+        if is_there and answers(service, files) and _is_ours(attempt, child.pid):
             break
         if is_stopped(files):
             end_tree(service, files, "stopped while it was starting")
             raise attempt.was_stopped()
         if time.monotonic() - began >= service.start_timeout:
-            limit = f"it did not listen on {service.bind} within {service.start_timeout:.0f} s"
+            limit = f"it did not listen on {service.place} within {service.start_timeout:.0f} s"
             end_tree(service, files, limit)
             ended = f"{limit} (start_timeout in the config), and was ended"
             attempt.fail(ended, _said(attempt, offset))
@@ -133,7 +133,7 @@ def _await_port(attempt: Attempt, child: subprocess.Popen[bytes], offset: int) -
     warning = open_to_others(service)
     attempt.note = f"{service.name}: {warning}" if warning else attempt.note
     result = attempt.finish(EnsureOutcome.SPAWNED, child.pid)
-    note_in_log(files, f"{service.name} is up on {service.bind}, pid {result.pid or child.pid}")
+    note_in_log(files, f"{service.name} is up on {service.place}, pid {result.pid or child.pid}")
     if attempt.child_is_gone():
         gone = "started afresh, and its stdio server is gone again at once"
         attempt.fail(gone, _said(attempt, offset))
@@ -142,7 +142,7 @@ def _await_port(attempt: Attempt, child: subprocess.Popen[bytes], offset: int) -
 
 def _is_ours(attempt: Attempt, leader: int) -> bool:
     """False when a stranger took the port while our daemon was on its way to it."""
-    who = find_listener(attempt.service, leader)
+    who = who_listens(attempt.service, attempt.files, leader)
     if who is None or may_serve_for(who, leader, attempt.files):
         return True
     return who.uid == os.getuid() and who.runs(attempt.service)
@@ -150,7 +150,7 @@ def _is_ours(attempt: Attempt, leader: int) -> bool:
 
 def _obituary(attempt: Attempt, status: int) -> str:
     how = f"was killed by signal {-status}" if status < 0 else f"exited with status {status}"
-    return f"it {how} before it listened on {attempt.service.bind}"
+    return f"it {how} before it listened on {attempt.service.place}"
 
 
 def _said(attempt: Attempt, offset: int) -> str:

@@ -8,9 +8,22 @@ import sys
 
 from llmenv_hooks.helper.directories import user_name
 from llmenv_hooks.helper.errors import Problem, printable
-from llmenv_hooks.helper.processes import PROC, all_pids, descriptors, has_proc, proc_file, run_tool
+from llmenv_hooks.helper.processes import (
+    PROC,
+    all_pids,
+    command_words,
+    descriptors,
+    has_proc,
+    run_tool,
+)
 from llmenv_hooks.helper.programs import expanded
-from llmenv_hooks.helper.services import GUARDED, MCP_PROXY, Service, reachable
+from llmenv_hooks.helper.services import (
+    GUARDED,
+    MCP_PROXY,
+    Service,
+    bind_option,
+    reachable,
+)
 
 
 class Listener:
@@ -34,15 +47,25 @@ class Listener:
             wanted.add("mcp-proxy")
             words.append(str(service.port))
         elif service.bridge == GUARDED:
-            words += ["--name", service.name, "--bind", service.bind]
+            words += ["--name", service.name, *bind_option(service)]
         return wanted <= names and all(word in self.command for word in words)
 
     def keeps(self, service: Service) -> bool:
-        """True for who holds the port of *service* before that runs: systemd, or its keeper."""
+        """True for who holds the port of *service* before that runs: systemd, or its keeper.
+
+        Between its fork and its exec systemd's child is called `(PROGRAM)`; from 254 on it is
+        systemd-executor before that (exec-invoke.c).  During an exec it has no command line.
+        """
         words = self.command
-        if words and os.path.basename(words[0]) == "systemd":
-            return "--user" in words
-        return words[-2:] == ["--foreground", service.name]
+        if not words:
+            return self.pid is not None
+        program = os.path.basename(words[0])
+        return (
+            (program == "systemd" and "--user" in words)
+            or program == "systemd-executor"
+            or program.startswith("(")
+            or words[-2:] == ["--foreground", service.name]
+        )
 
     def __str__(self) -> str:
         who = f"pid {self.pid}" if self.pid else "a process"
@@ -129,8 +152,7 @@ def _with_pid(uid: int, inode: str, likely: int | None) -> Listener:
     for pid in all_pids(likely):
         for _, target in descriptors(pid):
             if target == f"socket:[{inode}]":
-                words = proc_file(pid, "cmdline").decode(errors="replace").split("\0")
-                return Listener(uid, pid, words[:-1])
+                return Listener(uid, pid, command_words(pid))
     return Listener(uid, None, [])
 
 

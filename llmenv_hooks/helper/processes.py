@@ -196,6 +196,16 @@ def command_of(pid: int) -> str:
     return proc_file(pid, "cmdline").replace(b"\0", b" ").decode(errors="replace").strip()
 
 
+def command_words(pid: int) -> list[str]:
+    """Return the command line of *pid*, word by word; [] when it cannot be seen.
+
+    ps(1) tells no blank in a word from one between two.
+    """
+    if not has_proc():
+        return command_of(pid).split()
+    return proc_file(pid, "cmdline").decode(errors="replace").split("\0")[:-1]
+
+
 def send_signal(pid: int, start: str | None, number: int) -> None:
     """Send a signal to the process that had *start* as its start time, and to no later one."""
     import signal

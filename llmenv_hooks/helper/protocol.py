@@ -253,7 +253,7 @@ def _act(attempt: Attempt, lock: int, unfit: str, start: Start) -> Result:
         elif sight.state == "waking" and not attempt.keeper:
             raise Again
         elif sight.state == "taken" and attempt.listening is None:
-            attempt.fail(f"{service.bind} is taken by {sight.detail}, {_whose(attempt)}")
+            attempt.fail(f"{service.place} is taken by {sight.detail}, {_whose(attempt)}")
         elif sight.state == "bare" and sight.age < service.start_timeout:
             return Result(EnsureOutcome.ALREADY_RUNNING, sight.pid)
         elif sight.state == "changed":
@@ -274,7 +274,7 @@ def _act(attempt: Attempt, lock: int, unfit: str, start: Start) -> Result:
             if sight.state == "bare":
                 attempt.note = (
                     f"{service.name}: pid {sight.pid} in {printable(files.pid)}"
-                    f" does not listen on {service.bind}; left alone, started another"
+                    f" does not listen on {service.place}; left alone, started another"
                 )
             _may_start(attempt, sight)
             return start(attempt, lock)
@@ -292,7 +292,7 @@ def _end_hung(attempt: Attempt, sight: Sight) -> None:
     end_tree(attempt.service, attempt.files, attempt.why)
     if sight.pid is None:
         return  # what a dead leader left behind is no failure of the service
-    bind, age = attempt.service.bind, sight.age
-    problem = attempt.failed(f"it did not listen on {bind}", f" for {age:.0f} s and was ended")
+    place, age = attempt.service.place, sight.age
+    problem = attempt.failed(f"it did not listen on {place}", f" for {age:.0f} s and was ended")
     if attempt.hook:
         raise problem

@@ -6,12 +6,12 @@ import os
 
 from llmenv_hooks.helper.files import make_link, remove_file
 from llmenv_hooks.helper.identity import HERE, identity_of, read_record, write_record
+from llmenv_hooks.helper.listeners import who_listens
 from llmenv_hooks.helper.locks import life_is_held
 from llmenv_hooks.helper.logfile import log_is_long
 from llmenv_hooks.helper.owners import is_of
 from llmenv_hooks.helper.pidfile import pidfile_pid, write_pidfile_atomic
 from llmenv_hooks.helper.places import Files
-from llmenv_hooks.helper.ports import find_listener
 from llmenv_hooks.helper.processes import has_proc
 from llmenv_hooks.helper.proofs import linked_pid, proof_link
 from llmenv_hooks.helper.services import Service
@@ -24,7 +24,7 @@ def publish(service: Service, files: Files, pid: int | None) -> int | None:
     *pid* is who was seen to serve; a wrapper's worker that listens in its place is named instead,
     and so is a worker that outlived its wrapper.
     """
-    who = find_listener(service, pid)
+    who = who_listens(service, files, pid)
     if who and who.uid == os.getuid() and (is_of(who.pid, pid, files) or who.runs(service)):
         pid = who.pid
     if pid is None:

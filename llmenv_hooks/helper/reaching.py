@@ -120,7 +120,13 @@ def _reach(config: Config, service: Service, until: float) -> tuple[str, str, di
     if not config.here:
         # A tunnel may bring the bridge's socket here: ssh -L SOCKET:SOCKET HOST.
         tunnel = socket_path(files[0])
-        return tunnel if os.path.exists(tunnel) else "", url, {}, False
+        found = tunnel if os.path.exists(tunnel) else ""
+        if not (found or url):
+            raise Problem(
+                f"{service.name} runs on {printable(config.server_host or '')}, on its socket"
+                f" alone; bring that here: ssh -L {printable(tunnel)}:SOCKET HOST"
+            )
+        return found, url, {}, False
     while True:
         try:
             ensure(service, state, timeout=service.start_timeout, deep=True)

@@ -9,7 +9,7 @@ from llmenv_hooks.helper.identity import Identity, read_record
 from llmenv_hooks.helper.places import Files
 from llmenv_hooks.helper.proofs import config_of
 from llmenv_hooks.helper.realms import lives_here
-from llmenv_hooks.helper.services import Service
+from llmenv_hooks.helper.services import GUARDED, NO_BRIDGE, Service
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -20,7 +20,12 @@ def left_over(config: Config, state: str) -> list[Service]:
     """Return what runs here by its record in *state*, though *config* does not have it."""
     known = {service.name for service in config.services if not service.url}
     return [
-        Service(files.service, bind=record.bind, bridge=False, config=config_of(files))
+        Service(
+            files.service,
+            bind=record.bind,
+            bridge=NO_BRIDGE if record.bind else GUARDED,
+            config=config_of(files),
+        )
         for files, record in living(state)
         if files.service not in known
     ]
@@ -52,6 +57,6 @@ def recorded(state: str) -> list[Files]:
 def started_as(bind: str, files: Files) -> str:
     """Say which service beside *files*, of another name, has *bind*; "" when none has."""
     for other, record in living(files.directory):
-        if other.service != files.service and record.bind == bind:
+        if other.service != files.service and record.bind == bind != "":
             return f"started as {other.service}; llmenv stop {other.service}"
     return ""

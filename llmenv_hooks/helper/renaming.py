@@ -29,13 +29,14 @@ from llmenv_hooks.helper.stopping import end_tree
 def former_files(service: Service, files: Files) -> Files | None:
     """Return the files by which the daemon of *service* lives that had another name, or None.
 
-    *files* are those that it should have.
+    *files* are those that it should have.  It is known by its address, so one that has its socket
+    alone is not; and what is kept in the foreground stays with its keeper.
     """
     for other, record in living(files.directory):
         is_same = (record.digest, record.bind) == (service.digest, service.bind)
         config = config_of(other) or config_of(files)  # it may have moved already
         is_ours = config == service.config != "" and not keeper_of(other)
-        if is_same and is_ours and other.stem != files.stem:
+        if is_same and record.bind and is_ours and other.stem != files.stem:
             return other
     return None
 

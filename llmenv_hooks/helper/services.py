@@ -49,8 +49,9 @@ def parse_bind(bind: str) -> tuple[str, int]:
 class Service:
     """A named daemon that should be running.
 
-    *command* is an argv; *bind* as for `parse_bind`; *bridge* is GUARDED (our
-    own), MCP_PROXY (also True) or NO_BRIDGE (also False: the command listens by itself); *origins*
+    *command* is an argv; *bind* as for `parse_bind`, or "" for a guarded service that has its
+    bridge's socket alone; *bridge* is GUARDED (our own),
+    MCP_PROXY (also True) or NO_BRIDGE (also False: the command listens by itself); *origins*
     are the web origins that our bridge lets in; *url* is where a service is that runs elsewhere,
     which has no bind, and *headers* what it wants to be told; *env* is added to the daemon's
     environment; *cwd* is absolute; *start_timeout* in seconds; *stamp* changes with the config,
@@ -78,7 +79,8 @@ class Service:
     ) -> None:
         self.name = name
         self.command = list(command or DEFAULT_COMMAND)
-        self.host, self.port = ("", 0) if url else parse_bind(bind)
+        no_port = url or (bridge == GUARDED and not bind)
+        self.host, self.port = ("", 0) if no_port else parse_bind(bind)
         self.url = url
         self.headers = dict(headers or {})
         self.bridge = (NO_BRIDGE, MCP_PROXY)[bridge] if isinstance(bridge, bool) else bridge
@@ -111,10 +113,25 @@ class Service:
 
     @property
     def bind(self) -> str:
-        """The address as one word, IPv6 in brackets; "" for a service that runs elsewhere."""
-        if self.url:
+        """The address as one word, IPv6 in brackets; "" for a service without a port here."""
+        if not self.port:
             return ""
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+    @property
+    def has_url(self) -> bool:
+        """False for a service that has its bridge's socket alone."""
+        return bool(self.url or self.port)
+
+    @property
+    def place(self) -> str:
+        """What messages call the place where it answers."""
+        return self.bind or "its socket"
+
+
+def bind_option(service: Service) -> list[str]:
+    """Return the words that tell our bridge which port *service* has, if it has one."""
+    return ["--bind", service.bind] if service.bind else []
 
 
 def reachable(host: str) -> str:
@@ -123,8 +140,11 @@ def reachable(host: str) -> str:
 
 
 def url_of(service: Service, host: str = "") -> str:
-    """Return the URL of *service*; on *host*, if that is not "", and not where it binds."""
-    if service.url:
+    """Return the URL of *service*; on *host*, if that is not "", and not where it binds.
+
+    "" for a service that has its bridge's socket alone.
+    """
+    if service.url or not service.port:
         return service.url
     host = host or reachable(service.host)
     return f"http://{f'[{host}]' if ':' in host else host}:{service.port}/mcp"
@@ -146,7 +166,7 @@ def is_local(host: str) -> bool:
 
 def open_to_others(service: Service) -> str | None:
     """Return the warning about a *service* that more than this machine can reach, or None."""
-    if is_local(service.host):
+    if is_local(service.host) or not service.port:
         return None
     asked = "nobody is asked for a password"
     if service.bridge == GUARDED:

@@ -6,11 +6,11 @@ import os
 import time
 
 from llmenv_hooks.helper.identity import DEAD, ELSEWHERE, HERE, Identity, read_record
+from llmenv_hooks.helper.listeners import answers, who_listens
 from llmenv_hooks.helper.locks import life_is_held
 from llmenv_hooks.helper.owners import life_holders, may_serve_for, silent_for
 from llmenv_hooks.helper.pidfile import bare_pid, pidfile_pid
 from llmenv_hooks.helper.places import Files
-from llmenv_hooks.helper.ports import find_listener, probe
 from llmenv_hooks.helper.processes import descendants, has_proc, realm
 from llmenv_hooks.helper.proofs import linked_pid
 from llmenv_hooks.helper.services import Service
@@ -65,21 +65,21 @@ def look(service: Service, files: Files) -> Sight:
     """
     life, record = _life(files)
     if life == ELSEWHERE and record:
-        shared = record.shares_our_net and probe(service.host, service.port)
+        shared = record.shares_our_net and answers(service, files)
         return Sight("up", detail=ANOTHER_REALMS) if shared else Sight("elsewhere")
     if life == HERE and record and record.digest != service.digest:
-        return Sight("changed", record.pid, detail=record.bind)
-    answers = probe(service.host, service.port)
+        return Sight("changed", record.pid, detail=record.bind or "its socket")
+    is_there = answers(service, files)
     if life != FREE:
         pid = record.pid if life == HERE and record else None
-        if answers:
+        if is_there:
             return _beside_a_living_one(service, files, pid) or Sight("up", pid)
         if pid is None and _held_elsewhere(files):
             return Sight("elsewhere")
         return Sight("starting", pid, silent_for(pid, files))
     bare = bare_pid(files, record)
-    if answers:
-        return _who_answers(service, bare)
+    if is_there:
+        return _who_answers(service, files, bare)
     if bare:
         # A pidfile dated in the future means the clock was set back. Do not trust it long either.
         return Sight("bare", bare, abs(time.time() - os.stat(files.pid).st_mtime))
@@ -121,16 +121,16 @@ def _beside_a_living_one(service: Service, files: Files, pid: int | None) -> Sig
     """
     if pid and not has_proc() and pidfile_pid(files) == pid:
         return None  # seen when it was published; to ask again would take a program each time
-    who = find_listener(service, linked_pid(files) or pid)
+    who = who_listens(service, files, linked_pid(files) or pid)
     if who is None or may_serve_for(who, pid, files):
         return None
     if pid is None and _held_elsewhere(files):
         return Sight("elsewhere")
-    return _who_answers(service, None)
+    return _who_answers(service, files, None)
 
 
-def _who_answers(service: Service, bare: int | None) -> Sight:
-    who = find_listener(service, bare)
+def _who_answers(service: Service, files: Files, bare: int | None) -> Sight:
+    who = who_listens(service, files, bare)
     if who and who.uid == 0 != os.getuid():
         return Sight("up", detail=ROOTS)  # root could take anything of ours anyway
     ours = who is None or who.uid == os.getuid()

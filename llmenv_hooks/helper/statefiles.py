@@ -27,6 +27,7 @@ STATE_FILES = (
     ("hook.fail", "why no newer hook could be rendered for open shells"),
     ("config.toml.fail", "what is wrong with the config, while something is"),
     ("setup.json", "what `llmenv setup` made, for `--undo`"),
+    ("share.json", "what `llmenv share` changed, for `--undo`"),
     ("backup/", "your files as they were before llmenv first wrote into them"),
     ("helper.log", "tracebacks of bugs in background runs; with LLMENV_DEBUG, what each run does"),
     ("README", "this table"),

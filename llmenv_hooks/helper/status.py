@@ -54,7 +54,7 @@ def inspect(service: Service, state: str) -> Status:
     pid = linked_pid(files) or sight.pid
     uptime = process_age(pid) if pid else None
     if sight.answers and sight.detail == ROOTS:
-        whose = f"root's process has {service.bind}; llmenv did not start it, and leaves it alone"
+        whose = f"root's process has {service.place}; llmenv did not start it, and leaves it alone"
         return Status("running", files, None, None, whose)
     if sight.answers and service.bridge == GUARDED:
         return _behind_our_bridge(service, files, pid, uptime)
@@ -63,9 +63,9 @@ def inspect(service: Service, state: str) -> Status:
         words = {"gone": "its stdio server is gone", "ok": ""}.get(verdict, f"answers: {verdict}")
         return Status("broken" if verdict == "gone" else "running", files, pid, uptime, words)
     if sight.state in ("starting", "bare", "waking"):
-        return Status("starting", files, pid, uptime, f"no answer on {service.bind} yet")
+        return Status("starting", files, pid, uptime, f"no answer on {service.place} yet")
     if sight.state == "taken":
-        return Status("taken", files, None, None, f"{service.bind} is taken by {sight.detail}")
+        return Status("taken", files, None, None, f"{service.place} is taken by {sight.detail}")
     if sight.state == "changed":
         return Status("running", files, pid, uptime, f"as configured before, on {sight.detail}")
     if is_stopped(files):

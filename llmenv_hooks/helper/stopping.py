@@ -8,13 +8,13 @@ import time
 from llmenv_hooks.helper.errors import Elsewhere, Problem, printable
 from llmenv_hooks.helper.files import remove_file
 from llmenv_hooks.helper.identity import HERE, read_record
+from llmenv_hooks.helper.listeners import who_listens
 from llmenv_hooks.helper.locks import StartLock, life_is_held
 from llmenv_hooks.helper.logfile import drop_farewell, log_size, note_in_log
 from llmenv_hooks.helper.managers import manager_of
 from llmenv_hooks.helper.marks import forget_mark, marked, strays
 from llmenv_hooks.helper.owners import life_holders
 from llmenv_hooks.helper.places import Files, beside, cannot_use, instances
-from llmenv_hooks.helper.ports import find_listener
 from llmenv_hooks.helper.processes import descendants, send_signal, start_time
 from llmenv_hooks.helper.proofs import mark_stopped
 from llmenv_hooks.helper.realms import in_our_realm
@@ -74,8 +74,8 @@ def _stop(service: Service, files: Files, deadline: float, why: str) -> bool:
                     "not started by llmenv; stop it yourself"
                 )
                 raise Problem(
-                    f"{service.name}: {find_listener(service) or 'a process'} serves"
-                    f" {service.bind}, but was {whose}"
+                    f"{service.name}: {who_listens(service, files) or 'a process'} serves"
+                    f" {service.place}, but was {whose}"
                 )
             remove_file(files.pid)
             remove_file(files.fail)

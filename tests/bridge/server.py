@@ -23,6 +23,7 @@ Modes:
     locked             know both, but only one on a pipe, as the Python SDK 2.x does
     alone=PATH         hold a lock on PATH, with all below it; note `met` when another has it
     noise              write what is no message to stdout
+    tool=NAME          call the one tool so, instead of echo
     notes=PATH         append to PATH what comes, a line each
 """
 
@@ -49,7 +50,7 @@ CANCELLED: set[object] = set()
 VERSION_KEY = "io.modelcontextprotocol/protocolVersion"
 SUBSCRIPTION_KEY = "io.modelcontextprotocol/subscriptionId"
 TOOL = {
-    "name": "echo",
+    "name": MODES.get("tool", "echo"),
     "description": "does as it is told",
     "inputSchema": {
         "type": "object",

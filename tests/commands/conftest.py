@@ -5,8 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
+from commands.agenthomes import Home
+from commands.support import llmenv
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
     from daemons import World
 
 
@@ -19,3 +24,13 @@ def world(world: World) -> World:
         "XDG_DATA_HOME": str(world.root / "data"),
     }
     return world
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Iterator[Home]:
+    """A home in which agents may have servers of their own; its services are ended with it."""
+    with Home(tmp_path / "w") as made:
+        try:
+            yield made
+        finally:
+            llmenv(made, "stop")

@@ -117,7 +117,7 @@ def test_an_empty_home_is_set_up_and_is_empty_again(world: World) -> None:
     assert shell.stdout == f"http://{world.bind}/mcp\n"
     again = setup(world, "--yes")
     assert again.returncode == 0, again
-    assert "memory already-running" in again.stdout
+    assert "memory runs already" in again.stdout
     done = setup(world, "--undo")
     assert (done.returncode, done.stderr) == (0, ""), done
     assert "memory stopped\n" in done.stdout

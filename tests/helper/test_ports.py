@@ -58,3 +58,22 @@ def test_ours_is_found_beside_a_wildcard_of_the_other_family(world: World) -> No
         shutil.rmtree(world.state)
         assert world.ensure().stdout == f"stub already-running pid={pid}\n"
         assert world.pidfile() == pid
+
+
+@pytest.mark.parametrize(
+    ("words", "keeps"),
+    [
+        (["/lib/systemd/systemd", "--user"], True),
+        (["/usr/lib/systemd/systemd-executor", "--deserialize", "9"], True),
+        (["(python3)                    "], True),
+        ([], True),  # in the middle of an exec
+        (["python3", "-I", "-S", "llmenv-ensure.py", "--foreground", "memory"], True),
+        (["python3", "-I", "-S", "llmenv-ensure.py", "--foreground", "other"], False),
+        (["/lib/systemd/systemd", "--system"], False),
+        (["python3", "-m", "http.server"], False),
+    ],
+)
+def test_who_holds_a_port_before_its_service_runs(words: list[str], keeps: bool) -> None:
+    service = ensure.Service("memory")
+    assert ensure.Listener(1000, 1, words).keeps(service) == keeps
+    assert not ensure.Listener(1000, None, []).keeps(service)
