@@ -136,7 +136,9 @@ def test_a_service_that_systemd_keeps_is_stopped_and_started(world: World) -> No
         world.bind = new_bind()
         add_memory(world)
         manager.ctl("reload", "llmenv-memory")
-        assert Agent(world).tool(echo="moved")["echo"] == "moved"
+        agent = Agent(world)
+        assert agent.tool(echo="moved")["echo"] == "moved"
+        agent.end()  # it would start the service that is ended with the manager
         (found,) = judged(world)
         assert found == "warn: llmenv-memory.service is not what llmenv would write now"
         assert llmenv(world, "unit", "systemd", "--write").returncode == 0
