@@ -7,6 +7,7 @@ import time
 from typing import TYPE_CHECKING
 
 from llmenv_hooks.bridge.answers import CONTINUE, preflight, readable, refusal
+from llmenv_hooks.bridge.closing import close_server
 from llmenv_hooks.bridge.exchanges import KEEP_ALIVE_S, Exchange, Shop
 from llmenv_hooks.bridge.http1 import Continue, Data, Reader
 from llmenv_hooks.bridge.peers import is_over, same_user
@@ -63,11 +64,11 @@ class HttpDoor:
             idle = next((each for each in self.connections if each.is_idle), None)
             (idle or next(iter(self.connections))).abort()
 
-    def close(self) -> None:
+    async def close(self) -> None:
         """Accept no more connections, and end those on which no answer is due."""
         self.is_closed = True
         if self._server:
-            self._server.close()
+            await close_server(self._server)
         for connection in list(self.connections):
             if connection.is_idle:
                 connection.close()

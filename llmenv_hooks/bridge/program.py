@@ -139,7 +139,7 @@ class Program:
         """Close the doors, let calls under way end, end the server, and all below it."""
         doors = [door for door in (self._http_door, self._socket_door) if door]
         for door in doors:
-            door.close()
+            await door.close()
         with suppress(OSError):
             os.unlink(self._options.socket)
         began = time.monotonic()

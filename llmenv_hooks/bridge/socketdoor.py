@@ -12,6 +12,7 @@ import socket
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
+from llmenv_hooks.bridge.closing import close_server
 from llmenv_hooks.bridge.http1 import MOST_BODY_BYTES
 from llmenv_hooks.bridge.hub import is_modern
 from llmenv_hooks.bridge.messages import is_request, notification, result
@@ -81,11 +82,11 @@ class SocketDoor:
         """The agents whose connections are open."""
         return {wire.session for wire in self.wires if wire.is_agent}
 
-    def close(self) -> None:
+    async def close(self) -> None:
         """Accept no more connections, and no more requests."""
         self.is_closed = True
         if self._server:
-            self._server.close()
+            await close_server(self._server)
 
     def end(self) -> None:
         """End all connections; what is not answered by now was not taken, or asks for nothing."""

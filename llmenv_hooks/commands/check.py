@@ -35,19 +35,20 @@ def check_hooks(
     golden: Annotated[
         str | None,
         typer.Option(
-            metavar="DIR", help=f"Where hook.SHELL must be. [default: {GOLDEN}, if it is there]"
+            metavar="DIR",
+            help=f"The directory of the recorded hooks. [default: {GOLDEN}, if it is there]",
         ),
     ] = None,
-    update: Annotated[bool, typer.Option("--update", help="Write the golden files anew.")] = False,
+    update: Annotated[bool, typer.Option("--update", help="Record the hooks anew.")] = False,
     allow_missing: Annotated[
-        bool, typer.Option("--allow-missing", help="A shell that is not installed is no failure.")
+        bool, typer.Option("--allow-missing", help="Do not fail for a shell that is not installed.")
     ] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print a JSON list instead.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print a JSON list, no table.")] = False,
 ) -> None:
     """Check the hooks: recorded, valid, working (for a CI).
 
-    They are as recorded, their shells parse them, linters are content, and on a terminal they do
-    what they are for. The exit status is 1 when a check failed.
+    For each shell: the hook is as recorded, it parses, the linters find nothing, and it works in an
+    interactive shell on a terminal. The exit status is 1 if a check failed.
     """
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, _leave)  # by an exception, so that what was started is ended

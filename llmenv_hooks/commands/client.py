@@ -28,15 +28,17 @@ def client(
         list[str] | None,
         typer.Argument(metavar="AGENT", help=", ".join(AGENTS), autocompletion=lambda: [*AGENTS]),
     ] = None,
-    write: Annotated[bool, typer.Option("--write", help="Merge it into the agent's file.")] = False,
+    write: Annotated[
+        bool, typer.Option("--write", help="Merge them into the agent's file.")
+    ] = False,
     remove: Annotated[
-        bool, typer.Option("--remove", help="Take it out of the agent's file again.")
+        bool, typer.Option("--remove", help="Take the services out of the agent's file again.")
     ] = False,
     project: Annotated[
         bool, typer.Option("--project", help="Use the file of the project in this directory.")
     ] = False,
     http: Annotated[
-        bool, typer.Option("--http", help="Give it the URL, and not `llmenv connect`.")
+        bool, typer.Option("--http", help="Give the agent the URL instead of `llmenv connect`.")
     ] = False,
 ) -> None:
     """Show, write or remove the services in an agent's config.

@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 def doctor(
     as_json: Annotated[bool, typer.Option("--json", help="Print a JSON list, no table.")] = False,
     mend: Annotated[
-        bool, typer.Option("--fix", help="Then do what it advises, each after a question.")
+        bool, typer.Option("--fix", help="Do what it advises, asking before each step.")
     ] = False,
 ) -> None:
     """Find what is wrong, and say what to do about it.

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
+from llmenv_hooks.commands.agentfiles import RESTART
 from llmenv_hooks.helper.errors import UsageError
 
 if TYPE_CHECKING:
@@ -30,7 +31,8 @@ def fix(findings: Iterable[Finding]) -> bool:
     Raises:
         UsageError: there is no terminal to ask on.
     """
-    advised = [finding.todo for finding in findings if _COMMAND.fullmatch(finding.todo)]
+    todos = [finding.todo.removesuffix(f"; {RESTART}") for finding in findings]
+    advised = [todo for todo in todos if _COMMAND.fullmatch(todo)]
     if advised and not sys.stdin.isatty():
         raise UsageError("doctor --fix asks before it does anything, and has no terminal to ask on")
     done = False

@@ -60,7 +60,6 @@ HINTS = {
     "-v": "llmenv --version; " + _DEBUG,
     "--quiet": _SILENT,
     "-q": _SILENT,
-    "--watch": "watch llmenv status",
     "-j": "llmenv status --json",
     "--install-completion": "llmenv completion SHELL prints the script",
     "unshare": "llmenv share --undo",

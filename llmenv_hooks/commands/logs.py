@@ -38,10 +38,10 @@ def print_logs(
     ] = None,
     since: Annotated[
         str | None,
-        typer.Option(metavar="TIME", help="From then on: 30m, 2h, 1d, or 2026-11-26T09:30."),
+        typer.Option(metavar="TIME", help="Only what is newer: 30m, 2h, 1d, or 2026-11-26T09:30."),
     ] = None,
     follow: Annotated[
-        bool, typer.Option("-f", "--follow", help="Go on with what is written from now.")
+        bool, typer.Option("-f", "--follow", help="Keep printing what is written from now on.")
     ] = False,
 ) -> None:
     """Print what services have written since they were last started.

@@ -26,12 +26,14 @@ def prune(
     everything: Annotated[
         bool, typer.Option("--all", help="All state and caches, once nothing runs.")
     ] = False,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would go.")] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Only say what would be deleted.")
+    ] = False,
 ) -> None:
     """Delete the state of services that are gone, and of shells.
 
-    That of a service that is in the config, or in another one, or runs, stays.
-    The config, and what servers have stored, are never touched.
+    The state of a service stays if the service is in a config or runs. The config, and what
+    servers have stored, are never touched.
     """
     state = state_dir()
     paths = _all_of(state) if everything else [*_forgotten(state), *_stale_editions(state)]

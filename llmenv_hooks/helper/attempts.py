@@ -78,7 +78,7 @@ class Attempt:
         self.has_asked = False  # another keeper to look
         self.note = ""
         self.why = "its keeper found it down" if keeper else "asked to"
-        self.why = "a prompt found it down" if hook else self.why
+        self.why = "a shell prompt found it down" if hook else self.why
 
     @property
     def listening(self) -> int | None:

@@ -99,6 +99,9 @@ def test_the_sum_stands_at_the_end(world: World) -> None:
 
 def test_fix_does_what_it_advises_after_a_question(world: World) -> None:
     world.tell("answer", json.dumps({"result": {"serverInfo": {"name": "stub"}}}))
+    agents = world.home / ".claude.json"
+    entry = {"type": "http", "url": "http://127.0.0.1:1/mcp"}
+    agents.write_text(json.dumps({"mcpServers": {"stub": entry}}))
     refused(llmenv(world, "doctor", "--fix"), 2, "doctor --fix asks before it does anything")
     child = on_a_terminal(world, [*COMMAND, "doctor", "--fix"], SHELL="/bin/bash")
     child.expect("run `llmenv install`")
@@ -106,7 +109,10 @@ def test_fix_does_what_it_advises_after_a_question(world: World) -> None:
     child.expect("run `llmenv start stub`")
     child.sendline("y")
     child.expect("stub started")
+    child.expect("run `llmenv client --write`")
+    child.sendline("y")
     status, said = ended(child)
     assert (status, "1 warning" in said) == (0, True)
     world.check()
+    assert world.bind in agents.read_text()
     assert not Path(world.home / ".bashrc").exists()

@@ -39,7 +39,7 @@ def test_a_start_a_stop_and_why(world: World) -> None:
         "stub is stopped",
         "starting stub: asked to",
         f"stub is up on {world.bind}, pid {second}",
-        "starting stub: a prompt found it down",
+        "starting stub: a shell prompt found it down",
         f"stub is up on {world.bind}, pid {third}",
         "stopping stub: llmenv stop",
         "stub is stopped",

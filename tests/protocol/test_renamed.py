@@ -65,7 +65,7 @@ def test_it_keeps_its_daemon_and_gets_all_of_its_files(configured: World) -> Non
     assert (files_of(world, "new"), files_of(world, "stub")) == (before, set())
     assert (world.state / "new.alive").samefile(world.state / "new.life")
     said = (world.state / "new.log").read_text().splitlines()
-    assert said[0].endswith(" llmenv: starting stub: a prompt found it down")
+    assert said[0].endswith(" llmenv: starting stub: a shell prompt found it down")
     assert said[-1].endswith(" llmenv: stub is called new now")
     row = llmenv(world, "status").stdout.splitlines()[1]
     assert row.split()[:3] == ["new", "running", str(pid)]
