@@ -80,7 +80,10 @@ def test_services_run_where_the_names_agree(
 
 def known(config: Config) -> list[object]:
     """Return all of *config* but where it comes from and when."""
-    return [config.server_host, *({**vars(one), "stamp": ""} for one in config.services)]
+    return [
+        config.server_host,
+        *({**vars(one), "stamp": "", "config": ""} for one in config.services),
+    ]
 
 
 FULL = r"""
