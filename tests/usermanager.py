@@ -61,8 +61,9 @@ class UserManager:
     def __exit__(self, *_: object) -> None:
         self.process.kill()
         self.process.wait()
-        for pid in processes_with(f"{self.world.root}/"):
-            kill(pid)
+        while left := processes_with(f"{self.world.root}/"):
+            for pid in left:
+                kill(pid)
         for tree in Path("/sys/fs/cgroup").glob(f"*/{self.group}"):
             for path in sorted(tree.rglob("*/"), reverse=True):
                 path.rmdir()

@@ -35,7 +35,7 @@ def handed_socket(service: Service) -> int | None:
 
 def listens_for(service: Service, fd: int) -> bool:
     """True when *fd* is a socket that listens on the address of *service*, which can take one."""
-    if service.bridge != GUARDED:
+    if service.bridge != GUARDED or not service.bind:
         return False
     try:
         sock = _socket.socket(fileno=fd)

@@ -31,13 +31,15 @@ def units(printed: str) -> dict[str, str]:
 
 
 def test_systemd_takes_what_is_printed(world: World, tmp_path: Path) -> None:
-    """Of a guarded service and of one that listens itself, whatever the paths are."""
+    """Of one that listens itself, of a guarded one with a port and of one without, in any path."""
     need("systemd-analyze")
     world.env["ICM_DB"] = '/a b/%h/$HOME/"quoted"\\'
     with world.config.open("a") as file:
         file.write('[services.memory]\ncommand = ["cat"]\nbind = "127.0.0.1:7999"\n')
+        file.write('[services.own]\ncommand = ["cat"]\nbind = false\n')
     found = units(llmenv(world, "unit", "systemd").stdout)
     names = ["llmenv-stub.service", "llmenv-memory.service", "llmenv-memory.socket"]
+    names.append("llmenv-own.service")
     assert list(found) == names
     for name, text in found.items():
         (tmp_path / name).write_text(text)
@@ -136,7 +138,9 @@ def test_a_service_that_systemd_keeps_is_stopped_and_started(world: World) -> No
         world.bind = new_bind()
         add_memory(world)
         manager.ctl("reload", "llmenv-memory")
-        assert Agent(world).tool(echo="moved")["echo"] == "moved"
+        agent = Agent(world)
+        assert agent.tool(echo="moved")["echo"] == "moved"
+        agent.end()  # it would start the service that is ended with the manager
         (found,) = judged(world)
         assert found == "warn: llmenv-memory.service is not what llmenv would write now"
         assert llmenv(world, "unit", "systemd", "--write").returncode == 0
