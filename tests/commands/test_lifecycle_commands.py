@@ -33,6 +33,8 @@ def test_a_service_is_started_shown_and_stopped(world: World) -> None:
         "state": "running",
         "pid": world.check(),
         "address": world.bind,
+        "agents": None,
+        "saves": None,
         "url": f"http://{world.bind}/mcp",
         "log": str(world.path("log")),
         "detail": "",
