@@ -7,9 +7,6 @@ import time
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
-from rich.console import Console
-from rich.live import Live
-
 from llmenv_hooks.commands import tables
 from llmenv_hooks.helper.errors import UsageError, printable
 
@@ -28,6 +25,9 @@ def watch(look: Callable[[], list[dict[str, Any]]]) -> None:
     Raises:
         UsageError: there is no terminal to draw on.
     """
+    from rich.console import Console
+    from rich.live import Live
+
     if not sys.stdout.isatty():
         raise UsageError("--watch draws on a terminal; once, and for programs: --json")
     console = Console(highlight=False, markup=False)

@@ -107,3 +107,10 @@ def test_a_typer_that_has_moved_what_is_private_breaks_completion_alone(world: W
     done = world.run([PYTHON, "-c", MOVED, "status", "--json"])
     assert (done.stderr, json.loads(done.stdout)[0]["state"]) == ("", "down")
     assert "ImportError" in world.run([PYTHON, "-c", MOVED, "--show-completion", "zsh"]).stderr
+
+
+def test_a_command_imports_nothing_that_it_does_not_use(world: World) -> None:
+    done = world.run([PYTHON, "-X", "importtime", "-m", "llmenv_hooks", "--version"])
+    imported = {line.rpartition("|")[2].strip() for line in done.stderr.splitlines()}
+    assert "typer" in imported  # so that we know how to read it
+    assert imported.isdisjoint({"rich.console", "tomlkit", "http.client", "asyncio", "jinja2"})
