@@ -41,6 +41,8 @@ def tools_of(argv: Sequence[str], timeout: float) -> list[dict[str, Any]]:
                 for tool in _ask(server, 2, "tools/list", {})["tools"]
             ]
     except (OSError, ValueError, LookupError, TypeError) as error:
+        if ended.finished.is_set():
+            raise Problem(f"it does not answer within {timeout:g} s") from None
         why = printable(str(error), 200)
         raise Problem(f"it does not answer as an MCP server: {why}") from None
     finally:

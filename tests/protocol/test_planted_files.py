@@ -245,7 +245,7 @@ def test_nothing_in_the_state_directory_is_executed(world: World, tmp_path: Path
     everything = "\n".join(map(shlex.join, calls))
     strace = ["strace", "-f", "-qq", "-e", "trace=execve,execveat", "-o", str(trace)]
     done = world.run([*strace, "sh", "-c", everything], cwd=world.state)
-    assert "stub spawned" in done.stdout, done
+    assert "stub started" in done.stdout, done
     assert "stub stopped" in done.stdout, done
     assert PYTHON in executed(trace)  # so that we know how to read it
     assert [path for path in executed(trace) if path.startswith(str(world.state))] == []

@@ -48,7 +48,7 @@ def test_without_autostart_the_prompt_leaves_it_alone(world: World, name: str) -
     assert not (asked / "starts").exists()
     assert llmenv(world, "start", "asked").returncode == 0
     assert listening(asked)
-    assert "asked spawned" in llmenv(world, "restart").stdout
+    assert "asked started" in llmenv(world, "restart").stdout
     assert "asked stopped" in llmenv(world, "stop").stdout
 
 

@@ -58,13 +58,13 @@ def test_by_hand_too_one_that_is_slow_holds_up_no_other(world: World, command: s
     asked = world.begin([sys.executable, "-m", "llmenv_hooks", command])
     assert asked.stdout is not None
     said = asked.stdout.readline()
-    assert said == f"third spawned pid={(third / 'listening').read_text()}"
+    assert said == f"third started, pid {(third / 'listening').read_text()}"
     wait_until(lambda: (world.state / "fails.fail").exists() and world.told("starts"))
     assert not world.told("listening")
     assert asked.poll() is None
     world.tell("go")
     out, err = asked.communicate(timeout=20)
-    assert out == f"stub spawned pid={world.check()}\n"
+    assert out == f"stub started, pid {world.check()}\n"
     assert (asked.returncode, err.count("\n")) == (1, 1)
     assert err.startswith("llmenv: fails: it exited with status 3 ")
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from bridges import Wire
+from commands.support import install
 from daemons import PYTHON, alive, kill
 from guarded import GuardedWorld
 
@@ -64,6 +65,7 @@ def test_it_lives_as_any_other_does(world: SocketWorld) -> None:
 
 
 def test_what_is_said_of_it(world: SocketWorld) -> None:
+    install(world)
     world.bring_up()
     (row,) = json.loads(world.llmenv("status", "--json")[1])
     assert (row["state"], row["address"], row["url"]) == ("running", "socket", None)
