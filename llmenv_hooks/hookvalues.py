@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 
 from llmenv_hooks import onefile
-from llmenv_hooks.helper.background import CONFIG_FAIL
+from llmenv_hooks.helper.background import CONFIG_FAIL, HELPER_FAIL
 from llmenv_hooks.helper.checksums import checksum
 from llmenv_hooks.helper.complaints import complaint_paths
 from llmenv_hooks.helper.configfiles import load_config
@@ -22,7 +22,6 @@ INTERVAL_S = 60
 INTERVAL_WITHOUT_PROC_S = 10
 
 # Where `templates/run.py`, which each hook has Python run, says what failed.
-HELPER_FAIL = "helper.fail"
 RUN = "run.py"
 
 

@@ -2,7 +2,8 @@
 #
 # HELPER is loaded as a module, since Python keeps the bytecode of modules, and of scripts it does
 # not.  It may be cut in half or have a bug, and nobody sees this process, so a traceback goes to
-# STATE/helper.log, and to STATE/helper.fail a line for the next prompt, until a run goes well.
+# STATE/helper.log, and to STATE/helper.fail a line for the next prompt.  A run that goes well has
+# the helper remove that.
 #
 # What comes after the first blank line stands in each hook, in single quotes: it has none itself,
 # no backslash and no comment, and an older Python must be able to read it.
@@ -11,7 +12,6 @@ import os
 import sys
 
 helper, state = sys.argv.pop(1), sys.argv[2]
-note, log = state + "/helper.fail", state + "/helper.log"
 
 
 def failed(kind, error, trace):
@@ -24,10 +24,11 @@ def failed(kind, error, trace):
     if os.lstat(above).st_uid == os.geteuid():
         os.umask(0o077)
         os.makedirs(state, exist_ok=True)
+        log = state + "/helper.log"
         write(log, "".join(lines))
         last = lines.pop().strip().splitlines().pop()[:400]
         told = f"the helper failed: {last}; open a new terminal, and report {log}"
-        write(note, "".join(c if c.isprintable() else " " for c in told))
+        write(state + "/helper.fail", "".join(c if c.isprintable() else " " for c in told))
 
 
 def write(path, text, most=65536):
@@ -40,23 +41,8 @@ def write(path, text, most=65536):
     os.rename(temporary, path)
 
 
-def noted():
-    return os.path.lexists(note) and os.lstat(note).st_mtime_ns
-
-
-def forget():
-    try:
-        os.unlink(note)
-    except OSError:
-        return
-
-
 sys.excepthook = failed
 if sys.hexversion < 0x030B0000:
     raise ImportError(f"{sys.executable} is Python {sys.version.split()[0]}, not 3.11 or newer")
-before = noted()
 sys.path.append(os.path.dirname(helper))
-status = __import__(os.path.basename(helper)[:-3]).main()
-if before and noted() == before:
-    forget()
-os._exit(status)
+os._exit(__import__(os.path.basename(helper)[:-3]).main())

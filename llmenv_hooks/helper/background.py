@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 CONFIG_FAIL = "config.toml.fail"
+HELPER_FAIL = "helper.fail"  # of a run that had a bug, or could not load this
 DEEP_EVERY_S = 52.0  # the time of a terminal, with which fish compares, lags behind by up to 8 s
 
 
@@ -36,8 +37,17 @@ def hook_pass(state: str, config: str, *shell: str) -> int:
 
     *shell* is what `OpenShell` takes; older hooks do not say it.  Nothing is printed.  What the
     prompt has to tell is left in NAME.fail, config.toml.fail and hook.fail, and where these cannot
-    be written, outside the state directory.
+    be written, outside the state directory.  helper.fail goes, if nobody writes it meanwhile.
     """
+    bug = os.path.join(state, HELPER_FAIL)
+    noted = modified(bug)
+    status = _keep_all_alive(state, config, shell)
+    if noted and modified(bug) == noted:
+        remove_file(bug)
+    return status
+
+
+def _keep_all_alive(state: str, config: str, shell: tuple[str, ...]) -> int:
     detach()
     if trouble := state_trouble(state):
         complain(state, trouble)  # what runs may still run well

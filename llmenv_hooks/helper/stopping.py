@@ -11,7 +11,6 @@ from llmenv_hooks.helper.identity import HERE, read_record
 from llmenv_hooks.helper.listeners import who_listens
 from llmenv_hooks.helper.locks import StartLock, life_is_held
 from llmenv_hooks.helper.logfile import drop_farewell, log_size, note_in_log
-from llmenv_hooks.helper.managers import manager_of
 from llmenv_hooks.helper.marks import forget_mark, marked, strays
 from llmenv_hooks.helper.owners import life_holders
 from llmenv_hooks.helper.places import Files, beside, cannot_use, instances
@@ -86,6 +85,8 @@ def _stop(service: Service, files: Files, deadline: float, why: str) -> bool:
 
 def _stop_unit(service: Service, files: Files) -> None:
     """Tell the manager that keeps *service*, if one does; where it does not answer, none does."""
+    from llmenv_hooks.helper.managers import manager_of
+
     if manager := manager_of(service.name):
         try:
             manager.stop(service.name, wait=False)
