@@ -9,8 +9,7 @@ SUITE := node@22 @modelcontextprotocol/conformance@0.2.0-alpha.12 \
 # What npm's users share most, for the tests of `llmenv share`.
 SERVERS := @modelcontextprotocol/server-memory@2026.8.31 \
     @modelcontextprotocol/server-everything@2026.8.31
-# The tests of the hook, which are also run as in bash 3.2; and those of what it looks at, which are
-# also run without /proc.
+# The tests of what the hook looks at, which are also run without /proc, and as in bash 3.2.
 HOOK := tests/hooks
 LOOK := $(foreach name,any_setting fires manners neighbours state restricted bash zsh fish,$(HOOK)/test_$(name).py)
 # What a newer shell or a newer Python has broken.
@@ -30,7 +29,7 @@ test: tools ## check types and style, then run all tests
 	$(BIN)/mypy
 	$(BIN)/pytest --numprocesses 4
 	WITHOUT_PROC=1 $(BIN)/pytest --numprocesses 4 $(LOOK)
-	BASH_COMPAT=3.2 $(BIN)/pytest --numprocesses 4 -k 'not zsh and not fish' $(HOOK)
+	BASH_COMPAT=3.2 $(BIN)/pytest --numprocesses 4 -k 'not zsh and not fish' $(LOOK)
 
 newest:         ## run the hook's tests with the shells and the Python of Debian sid (root, 30 minutes)
 	tests/newest.sh sh -ec 'bash --version | head -n 1; zsh --version; fish --version; python3 --version; \

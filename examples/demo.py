@@ -141,7 +141,7 @@ def ask(service: Service, tool: str, **arguments: str) -> Any:
 
 def show_refusals(service: Service) -> None:
     """Ask as a web page would, and as another user of this machine."""
-    connection = http.client.HTTPConnection(service.host, service.port, timeout=5)
+    connection = http.client.HTTPConnection(service.host, service.port, timeout=60)
     connection.request("POST", "/mcp", "{}", {"Host": "evil.example:80"})
     answer = connection.getresponse()
     if answer.status != 403:

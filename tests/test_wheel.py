@@ -25,7 +25,6 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
-pytestmark = pytest.mark.xdist_group("wheel")  # one worker, which installs it once
 
 
 @pytest.fixture(scope="module")

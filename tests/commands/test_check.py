@@ -53,9 +53,9 @@ def broken(world: World) -> Path:
     change(
         world.root / "llmenv_hooks/commands/trial.py",
         "DEADLINE_S = 20.0",
-        "DEADLINE_S = 3.0",
+        "DEADLINE_S = 8.0",
     )
-    change(world.root / "llmenv_hooks" / "pty_shell.py", "timeout=20", "timeout=3")
+    change(world.root / "llmenv_hooks" / "pty_shell.py", "timeout=20", "timeout=8")
     return world.root / "templates"
 
 
@@ -106,7 +106,7 @@ BREAKAGES = {
     "no session": ("bash", "__llmenv_install\n    \\builtin unset", "exit 9\n    \\builtin unset",
                    "starts a daemon", "the shell has ended"),
     "no prompt": ("bash", "__llmenv_install\n    \\builtin unset",
-                  "builtin read\n    \\builtin unset", "starts a daemon", "no prompt within 3 s"),
+                  "builtin read\n    \\builtin unset", "starts a daemon", "no prompt within 8 s"),
     "syntax": ("bash", "__llmenv_replace\nfi\n", "__llmenv_replace\n", "bash -n", "syntax error"),
     "layout": ("fish", "        or return 0\n    ", "      or return 0\n    ",
                "fish_indent --check", "-      or return 0"),
@@ -341,7 +341,7 @@ def endless(world: World, broken: Path) -> subprocess.Popen[str]:
     """A check that has started its daemon, and waits for another in vain."""
     change(
         broken.parent / "llmenv_hooks/commands/trial.py",
-        "DEADLINE_S = 3.0",
+        "DEADLINE_S = 8.0",
         "DEADLINE_S = 60.0",
     )
     _, old, new, *_ = BREAKAGES["no revival"]
