@@ -21,7 +21,7 @@ from llmenv_hooks.helper.trace import HELPER_LOG
 INTERVAL_S = 60
 INTERVAL_WITHOUT_PROC_S = 10
 
-# Where `templates/run.py`, which each hook has Python run, says what failed.
+# What each hook has Python run, among the templates.
 RUN = "run.py"
 
 

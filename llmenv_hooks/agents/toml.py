@@ -199,12 +199,12 @@ def _without(text: str, ours: Sequence[_Statement]) -> str:
 
 
 def _span(text: str, path: Sequence[str]) -> tuple[int, int]:
-    found = [(*one.table, *one.key)[: len(path)] == tuple(path) for one in _statements(text)]
+    statements = list(_statements(text))
+    found = [(*one.table, *one.key)[: len(path)] == tuple(path) for one in statements]
     count = sum(found)
     first = found.index(True) if count else 0
     if not count or not all(found[first : first + count]):
         raise Unreadable(f"{'.'.join(path)} does not stand in one piece, so llmenv cannot edit it")
-    statements = list(_statements(text))
     return statements[first].start, statements[first + count - 1].line
 
 

@@ -170,12 +170,8 @@ class Program:
         if options.log and isinstance(stem, str) and "/" not in stem:
             files = Files(os.path.join(os.path.dirname(options.log), f"{stem}.pid"))
             if valid_name(files.service):
-                options.name, options.log, options.child_note = (
-                    files.service,
-                    files.log,
-                    files.child,
-                )
-                options.socket = files.sock
+                options.name, options.socket = files.service, files.sock
+                options.log, options.child_note = files.log, files.child
                 self._log.move(files.log)
         return {"name": options.name}
 

@@ -76,9 +76,8 @@ def named_service(config: Config, name: str) -> Service:
     Raises:
         UsageError: there is none.
     """
-    for service in config.services:
-        if service.name == name:
-            return service
+    if service := config.find(name):
+        return service
     unknown = printable(name, 80)
     raise UsageError(f"no service {unknown!r}; there is: {known_services(config)}")
 

@@ -154,7 +154,7 @@ def _judge(one: Candidate, config: Config) -> None:
     """Say of the candidate *one* why it cannot be shared, or should not be."""
     of_user = [own for own in one.owns if not own.project]
     wrong = next((own for own in of_user if own.why), None)
-    taken = next((service for service in config.services if service.name == one.name), None)
+    taken = config.find(one.name)
     if not of_user:
         one.why = f"it is of the project {printable(one.owns[0].project, 200)} alone"
         return

@@ -108,7 +108,7 @@ def end_service(service: str, why: str) -> None:
         Problem: it cannot be stopped, or the config cannot be written.
     """
     config = load_config()
-    found = next((one for one in config.services if one.name == service), None)
+    found = config.find(service)
     if found is None:
         return
     if not found.url:

@@ -77,8 +77,10 @@ class Attempt:
         self.keeper = keeper
         self.has_asked = False  # another keeper to look
         self.note = ""
-        self.why = "its keeper found it down" if keeper else "asked to"
-        self.why = "a shell prompt found it down" if hook else self.why
+        if hook:
+            self.why = "a shell prompt found it down"
+        else:
+            self.why = "its keeper found it down" if keeper else "asked to"
 
     @property
     def listening(self) -> int | None:

@@ -39,15 +39,18 @@ class Config:
         """The services that run on this host without being asked for by name."""
         return [service for service in self.run_here if service.autostart]
 
+    def find(self, name: str) -> Service | None:
+        """Return the service *name*, or None: there is none."""
+        return next((service for service in self.services if service.name == name), None)
+
     def named(self, name: str) -> Service:
         """Return the service *name*.
 
         Raises:
             UsageError: there is none.
         """
-        for service in self.services:
-            if service.name == name:
-                return service
+        if service := self.find(name):
+            return service
         have = ", ".join(service.name for service in self.services) or "none"
         unknown = printable(name, 80)
         raise UsageError(f"no service {unknown!r} in {printable(self.path)}; have: {have}")

@@ -14,9 +14,8 @@ from llmenv_hooks.helper.places import Files
 from llmenv_hooks.helper.ports import Listener, find_listener, probe
 from llmenv_hooks.helper.processes import command_words
 from llmenv_hooks.helper.services import Service
-from llmenv_hooks.helper.sockets import socket_path
+from llmenv_hooks.helper.sockets import TAKEN_S, connected, socket_path
 
-ANSWERS_S = 0.25  # for a connection to be taken
 MACOS_SOL_LOCAL, MACOS_PEERCRED, MACOS_PEERPID = 0, 1, 2  # sys/un.h
 MACOS_XUCRED_BYTES = 76
 
@@ -24,7 +23,7 @@ MACOS_XUCRED_BYTES = 76
 def answers(service: Service, files: Files) -> bool:
     """True when something takes a connection where *service* should answer."""
     if service.port:
-        return probe(service.host, service.port, ANSWERS_S)
+        return probe(service.host, service.port)
     return _socket_listener(files) is not None
 
 
@@ -37,10 +36,11 @@ def who_listens(service: Service, files: Files, likely: int | None = None) -> Li
 
 
 def _socket_listener(files: Files) -> Listener | None:
-    sock = _socket.socket(_socket.AF_UNIX)
     try:
-        sock.settimeout(ANSWERS_S)
-        sock.connect(socket_path(files))
+        sock = connected(socket_path(files), TAKEN_S)
+    except OSError:
+        return None
+    try:
         pid, uid = _other_end(sock)
     except OSError:
         return None

@@ -149,9 +149,12 @@ def descendants(roots: set[int]) -> set[int]:
     return family
 
 
-def ancestors(pid: int) -> set[int]:
-    """Return *pid* and all processes above it, as far as they are seen."""
-    parents = all_parents()
+def ancestors(pid: int, parents: dict[int, int] | None = None) -> set[int]:
+    """Return *pid* and all processes above it, as far as they are seen.
+
+    *parents* are what `all_parents` has returned, where that was asked already.
+    """
+    parents = all_parents() if parents is None else parents
     line = {pid}
     while (pid := parents.get(pid, 0)) and pid not in line:
         line.add(pid)

@@ -24,7 +24,6 @@ from llmenv_hooks.helper.proofs import is_stopped
 from llmenv_hooks.helper.publishing import is_published
 from llmenv_hooks.helper.realms import in_our_realm
 from llmenv_hooks.helper.records import started_as
-from llmenv_hooks.helper.renaming import former_files, take_over
 from llmenv_hooks.helper.services import DEFAULT_NAME, Service, refuse_elsewhere
 from llmenv_hooks.helper.sight import ANOTHER_REALMS, Sight, look
 from llmenv_hooks.helper.stopping import end_tree
@@ -227,6 +226,8 @@ def _act(attempt: Attempt, lock: int, unfit: str, start: Start) -> Result:
 
     *unfit* is why what answered has to make way, or "".
     """
+    from llmenv_hooks.helper.renaming import former_files, take_over
+
     service, files = attempt.service, attempt.files
     if attempt.revive and is_stopped(files):
         remove_file(files.alive)

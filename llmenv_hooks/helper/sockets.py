@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 MOST_PATH_BYTES = 100
 MOST_ANSWER_BYTES = 1 << 20
 ANSWER_S = 2.0
+TAKEN_S = 0.25  # for a connection to be taken
 
 
 def socket_path(files: Files) -> str:
@@ -46,18 +47,29 @@ def prepare_socket(files: Files) -> None:
         make_link(path, files.sock)
 
 
-def bridge_listens(files: Files) -> bool:
-    """True when the bridge has its socket open."""
+def connected(path: str, seconds: float) -> _socket.socket:
+    """Return a connection to the socket at *path*, taken and used within *seconds* each.
+
+    Raises:
+        OSError: nobody takes it.
+    """
     sock = _socket.socket(_socket.AF_UNIX)
     try:
-        sock.settimeout(0.25)
-        sock.connect(socket_path(files))
+        sock.settimeout(seconds)
+        sock.connect(path)
+    except BaseException:
+        sock.close()
+        raise
+    return sock
+
+
+def bridge_listens(files: Files) -> bool:
+    """True when the bridge has its socket open."""
+    try:
+        connected(socket_path(files), TAKEN_S).close()
     except OSError:
         return False
-    else:
-        return True
-    finally:
-        sock.close()
+    return True
 
 
 def ask_bridge(
@@ -66,10 +78,11 @@ def ask_bridge(
     """Return what the bridge answers to *method*, or None: it does not answer."""
     import json
 
-    sock = _socket.socket(_socket.AF_UNIX)
     try:
-        sock.settimeout(ANSWER_S)
-        sock.connect(socket_path(files))
+        sock = connected(socket_path(files), ANSWER_S)
+    except OSError:
+        return None
+    try:
         asked = {"jsonrpc": "2.0", "id": 1, "method": method, "params": params or {}}
         sock.sendall(json.dumps(asked).encode() + b"\n")
         answer = b""

@@ -7,9 +7,8 @@ been read to its end, and can be sent again.
 
 from __future__ import annotations
 
-import _socket
-
 from llmenv_hooks.helper.errors import printable
+from llmenv_hooks.helper.sockets import connected
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -93,18 +92,12 @@ class SocketWire(Wire):
             OSError: nobody listens there.
         """
         super().__init__()
-        self._sock = _socket.socket(_socket.AF_UNIX)
+        self._sock = connected(path, CONNECT_S)
+        self._sock.settimeout(None)
         self._lines = Lines()
         self._last: Item | None = None
         self._unsent: list[Item] = []
         self._was_reset = False
-        try:
-            self._sock.settimeout(CONNECT_S)
-            self._sock.connect(path)
-            self._sock.settimeout(None)
-        except BaseException:
-            self._sock.close()
-            raise
 
     def fileno(self) -> int:
         """Return the socket's descriptor."""

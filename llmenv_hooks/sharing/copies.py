@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from llmenv_hooks.helper.marks import MARK
 from llmenv_hooks.helper.processes import (
     all_parents,
+    ancestors,
     command_words,
     descendants,
     has_proc,
@@ -43,19 +44,8 @@ def copies_of(argv: Sequence[str], processes: dict[int, list[str]]) -> Copies:
     """Return which of *processes* are copies of the server that *argv*, expanded, starts."""
     found = {pid for pid, words in processes.items() if is_copy(words, argv) and not _is_ours(pid)}
     parents = all_parents()
-    first = sorted(pid for pid in found if not _is_below(parents.get(pid, 0), found, parents))
+    first = sorted(pid for pid in found if found & ancestors(pid, parents) == {pid})
     return Copies(first, memory_of(first))
-
-
-def _is_below(pid: int, found: set[int], parents: dict[int, int]) -> bool:
-    """Say whether *pid*, or a process above it, is among those *found*."""
-    line: set[int] = set()
-    while pid and pid not in line:
-        if pid in found:
-            return True
-        line.add(pid)
-        pid = parents.get(pid, 0)
-    return False
 
 
 def is_copy(words: Sequence[str], argv: Sequence[str]) -> bool:

@@ -20,13 +20,6 @@ if TYPE_CHECKING:
 
 
 @pytest.fixture
-def configured(world: World) -> World:
-    """A world with the stub daemon in its config."""
-    world.write_config()
-    return world
-
-
-@pytest.fixture
 def guarded() -> Iterator[GuardedWorld]:
     """A world with a guarded service, whose server heeds nothing and has children.
 
@@ -56,8 +49,8 @@ def files_of(world: World, name: str) -> set[str]:
     return {path.name.partition(".")[2] for path in world.state.glob(f"{name}.*")}
 
 
-def test_it_keeps_its_daemon_and_gets_all_of_its_files(configured: World) -> None:
-    world = configured
+@pytest.mark.usefixtures("configured")
+def test_it_keeps_its_daemon_and_gets_all_of_its_files(world: World) -> None:
     world.run(world.hook_argv())
     pid, before = world.check(), files_of(world, "stub")
     rename(world)
@@ -73,10 +66,10 @@ def test_it_keeps_its_daemon_and_gets_all_of_its_files(configured: World) -> Non
     assert not alive(pid)
 
 
+@pytest.mark.usefixtures("configured")
 @pytest.mark.parametrize("call", ["rename", "symlink", "unlink"])
-def test_killed_at_any_step_the_next_look_goes_on(configured: World, call: str) -> None:
+def test_killed_at_any_step_the_next_look_goes_on(world: World, call: str) -> None:
     """It is called one name and the other by turns, and the helper killed ever later."""
-    world = configured
     world.run(world.hook_argv())
     pid, names = world.check(), ["stub", "new"]
     for nth in range(1, 40):
@@ -96,8 +89,8 @@ def test_killed_at_any_step_the_next_look_goes_on(configured: World, call: str) 
     pytest.fail(f"more calls of {call} than are to be expected")
 
 
-def test_who_has_the_old_names_lock_is_waited_for(configured: World) -> None:
-    world = configured
+@pytest.mark.usefixtures("configured")
+def test_who_has_the_old_names_lock_is_waited_for(world: World) -> None:
     world.run(world.hook_argv())
     pid = world.check()
     rename(world)
@@ -110,9 +103,9 @@ def test_who_has_the_old_names_lock_is_waited_for(configured: World) -> None:
     assert renewed(world) == pid
 
 
-def test_a_service_that_gets_the_old_name_is_another(configured: World) -> None:
+@pytest.mark.usefixtures("configured")
+def test_a_service_that_gets_the_old_name_is_another(world: World) -> None:
     """Also what is left over of the renamed one is told from what is its own."""
-    world = configured
     world.run(world.hook_argv())
     pid = world.check()
     rename(world)
@@ -127,8 +120,8 @@ def test_a_service_that_gets_the_old_name_is_another(configured: World) -> None:
     assert alive(starts(oracle)[-1])
 
 
-def test_two_configs_that_name_it_differently_leave_it_alone(configured: World) -> None:
-    world = configured
+@pytest.mark.usefixtures("configured")
+def test_two_configs_that_name_it_differently_leave_it_alone(world: World) -> None:
     world.run(world.hook_argv())
     pid = world.check()
     world.env["LLMENV_CONFIG"] = str(world.root / "other.toml")
@@ -145,8 +138,8 @@ def test_two_configs_that_name_it_differently_leave_it_alone(configured: World) 
     assert "stub stopped" in llmenv(world, "stop", "--all").stdout
 
 
-def test_an_open_shell_goes_on_by_the_new_name(configured: World) -> None:
-    world = configured
+@pytest.mark.usefixtures("configured")
+def test_an_open_shell_goes_on_by_the_new_name(world: World) -> None:
     with Shell("bash", world) as shell:
         wait_until(world.proved)
         pid = world.check()
