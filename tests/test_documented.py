@@ -25,7 +25,7 @@ ELSEWHERE = {
     r"pipx install '\./llmenv_hooks-\S+'": "test_a_fresh_account_sees_what_the_picture_shows",
     r"pipx install --force .*": "test_uv_pip_and_an_upgrade_by_pipx_install_it",
     r"uv tool install .*": "test_uv_pip_and_an_upgrade_by_pipx_install_it",
-    r"python3 -m venv ~/\.llmenv && .*": "test_uv_pip_and_an_upgrade_by_pipx_install_it",
+    r"python3 -m venv ~/\.venvs/llmenv && .*": "test_uv_pip_and_an_upgrade_by_pipx_install_it",
     r"llmenv unit systemd memory --.*": "test_a_real_systemd_keeps_a_service",
     r"llmenv setup": "test_it_asks_three_things_and_shows_what_it_writes",
     r"llmenv unit \w+ \w+ --(write|remove)": "test_a_real_systemd_keeps_a_service",

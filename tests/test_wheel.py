@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import html
 import os
 import re
@@ -27,10 +28,25 @@ ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return the bin directory of a new environment that has only our wheel and its needs."""
-    place = tmp_path_factory.mktemp("wheel")
+    """Return the bin directory of an environment that has only our wheel and its needs.
+
+    All workers of a run share it: to build and install takes twenty seconds.
+    """
+    shared = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        shared = shared.parent
+    binaries = shared / "wheel" / "venv" / "bin"
+    with (shared / "wheel.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not (binaries / "llmenv").exists():
+            install_wheel(shared / "wheel")
+    return binaries
+
+
+def install_wheel(place: Path) -> None:
+    """Build our wheel in *place*, and install it in a new environment beside it."""
     build = [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", str(place)]
     subprocess.run([*build, str(ROOT)], check=True, capture_output=True)
     (wheel,) = place.glob("*.whl")
@@ -40,10 +56,9 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     assert {f"llmenv_hooks/{name}" for name in carried} <= set(names)
     assert not [name for name in names if name.startswith(("tests/", "examples/"))]
     venv.create(place / "venv", with_pip=True)
-    binaries = place / "venv" / "bin"
-    pip = [str(binaries / "python"), "-m", "pip", "install", "-q", "--disable-pip-version-check"]
+    python = str(place / "venv" / "bin" / "python")
+    pip = [python, "-m", "pip", "install", "-q", "--disable-pip-version-check"]
     subprocess.run([*pip, str(wheel)], check=True)
-    return binaries
 
 
 @pytest.mark.parametrize("shell", sorted(render.QUOTE))
@@ -150,7 +165,7 @@ def test_uv_pip_and_an_upgrade_by_pipx_install_it(installed: Path, world: World)
     for line in lines:
         done = world.run(["bash", "-c", f"cd && {line}"])
         assert done.returncode == 0, (done.stdout, done.stderr)
-        place = ".llmenv/bin" if "venv" in line else ".local/bin"
+        place = ".venvs/llmenv/bin" if "venv" in line else ".local/bin"
         said = world.run([str(world.home / place / "llmenv"), "--version"])
         assert __version__ in said.stdout, (line, said)
         for tool in (["pipx"], ["uv", "tool"]):

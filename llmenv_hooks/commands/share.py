@@ -39,7 +39,7 @@ def share(
         bool, typer.Option("--dry-run", help="Show what would be done, and do nothing.")
     ] = False,
     force: Annotated[
-        bool, typer.Option("--force", help="Also one that keeps something for one agent.")
+        bool, typer.Option("--force", help="Also share servers that keep state for a single agent.")
     ] = False,
     undo: Annotated[
         bool, typer.Option("--undo", help="Give each agent its own back; all, without NAME.")

@@ -25,6 +25,9 @@ from llmenv_hooks.helper.services import (
     reachable,
 )
 
+# Where a line of /proc/net/tcp has the socket's inode, and fewer bytes than follow it there.
+INODE, BEHIND_INODE = 9, 16
+
 
 class Listener:
     """Who listens on an address: *uid*, and *pid* and *command* where we may look."""
@@ -102,7 +105,7 @@ def _listening(table: str, service: Service) -> list[tuple[int, int, str]]:
     """Return closeness, uid and inode of who gets *service*'s connects, by /proc/net/*table*.
 
     Listening sockets come first. What comes next takes the kernel milliseconds to look for, in a
-    table as large as the memory allows, so that no more is read at once than a line.
+    table as large as the memory allows. So nothing is read beyond the line that is wanted.
     """
     seen: list[tuple[int, int, str]] = []
     try:
@@ -111,9 +114,11 @@ def _listening(table: str, service: Service) -> list[tuple[int, int, str]]:
         return seen
     try:
         rest = b""
-        while chunk := os.read(fd, 128):
+        while chunk := os.read(fd, BEHIND_INODE):
             *lines, rest = (rest + chunk).split(b"\n")
-            for words in (line.decode().split() for line in lines):
+            for words in (line.decode().split() for line in (*lines, rest)):
+                if len(words) <= INODE + 1:  # it may be cut off
+                    continue
                 if words[3] not in ("st", "0A"):  # the heading, and a socket that listens
                     return seen
                 address, _, port = words[1].partition(":")
@@ -121,7 +126,7 @@ def _listening(table: str, service: Service) -> list[tuple[int, int, str]]:
                     continue
                 closeness = _covers(address, service)
                 if closeness is not None:
-                    seen.append((closeness, int(words[7]), words[9]))
+                    seen.append((closeness, int(words[7]), words[INODE]))
                 if closeness == 0:
                     return seen
     finally:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import _socket
+import os
 import shutil
 import socket
 from types import SimpleNamespace
@@ -18,6 +19,30 @@ from packed import ensure, patch
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+# As tcp4_seq_show and tcp6_seq_show of the kernel write them; the first fill a line with blanks.
+TABLES = {
+    "tcp": (
+        "127.0.0.1",
+        [
+            "  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid"
+            "  timeout inode                                                     ",
+            "   0: 00000000:0016 00000000:0000 0A 00000000:00000000 00:00000000 00000000     0"
+            "        0 1161 1 00000000f590f0a0 100 0 0 10 0                      ",
+            "   1: 0100007F:1EC6 00000000:0000 0A 00000000:00000000 00:00000000 00000000  1000"
+            "        0 401189 1 0000000057f9e6d0 100 0 0 10 0                    ",
+        ],
+    ),
+    "tcp6": (
+        "::1",
+        [
+            "  sl  local_address                         remote_address                       "
+            " st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode",
+            "   0: 00000000000000000000000001000000:1EC6 00000000000000000000000000000000:0000"
+            " 0A 00000000:00000000 00:00000000 00000000  1000        0 401189 1 d590f0a0 100 0 0 10 0",
+        ],
+    ),
+}
 
 
 def test_a_self_connect_is_no_answer(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -38,6 +63,28 @@ def test_a_self_connect_is_no_answer(monkeypatch: pytest.MonkeyPatch) -> None:
     assert connected == [True]
     with socket.socket() as daemon:  # and nothing of it stays in the daemon's way
         daemon.bind(("127.0.0.1", port))
+
+
+@pytest.mark.parametrize("table", TABLES)
+def test_nothing_is_read_beyond_the_line_of_a_listener(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, table: str
+) -> None:
+    """There the kernel would look for established connections, which takes it long."""
+    host, lines = TABLES[table]
+    text = "".join(f"{line}\n" for line in lines)
+    (tmp_path / "net").mkdir()
+    (tmp_path / "net" / table).write_text(f"{text}{lines[-1].replace(' 0A ', ' 01 ')}\n")
+    patch(monkeypatch, "PROC", str(tmp_path))
+    sizes = []
+
+    def read(fd: int, size: int) -> bytes:
+        sizes.append(size)
+        return os.read(fd, size)
+
+    patch(monkeypatch, "os", SimpleNamespace(**{**vars(os), "read": read}))
+    service = ensure.Service("a", ["a"], f"[{host}]:7878" if ":" in host else f"{host}:7878")
+    assert ensure.find_listener(service).uid == 1000
+    assert len(text) - 150 < sum(sizes) <= len(text)
 
 
 def test_an_ipv4_wildcard_takes_no_ipv6_connects(tmp_path: Path) -> None:
