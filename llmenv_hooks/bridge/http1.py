@@ -29,6 +29,8 @@ REQUEST_LINE = re.compile(rf"({TCHARS}) ([\x21-\x7e]+) HTTP/([0-9]\.[0-9])".enco
 HEADER_NAME = re.compile(TCHARS.encode())
 CHUNK_SIZE = re.compile(rb"[0-9A-Fa-f]{1,8}")
 CHUNK_SIZE_BYTES = 8 + len("\r\n")
+LONG_HEAD = 431, f"the head is longer than {MOST_HEAD_BYTES} bytes"
+ODD_SIZE = 400, "a chunk's size is not a short hexadecimal number"
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,8 +108,7 @@ class Reader:
     def _read_head(self) -> Head | None:
         """First state.  Line after line, so that what is wrong is said before the rest comes."""
         while True:
-            too_long = Malformed(431, f"the head is longer than {MOST_HEAD_BYTES} bytes")
-            line = self._line(MOST_HEAD_BYTES - self._head_bytes, too_long)
+            line = self._line(MOST_HEAD_BYTES - self._head_bytes, LONG_HEAD)
             if line is None:
                 return None
             self._head_bytes += len(line) + len("\r\n")
@@ -143,12 +144,11 @@ class Reader:
 
     def _read_chunk_size(self) -> End | None:
         """Between two chunks."""
-        wrong = Malformed(400, "a chunk's size is not a short hexadecimal number")
-        line = self._line(CHUNK_SIZE_BYTES, wrong)
+        line = self._line(CHUNK_SIZE_BYTES, ODD_SIZE)
         if line is None:
             return None
         if not CHUNK_SIZE.fullmatch(line):  # an extension, too: no client of MCP has any
-            raise wrong
+            raise Malformed(*ODD_SIZE)
         size = int(line, 16)
         self._announce(size)
         self._read = self._read_chunk if size else self._read_last_line
@@ -189,8 +189,10 @@ class Reader:
         self._left -= len(data)
         return Data(data) if data else None
 
-    def _line(self, most: int, too_long: Malformed) -> bytes | None:
+    def _line(self, most: int, too_long: tuple[int, str]) -> bytes | None:
         """Take a line of at most *most* bytes off the buffer; return it without its CRLF.
+
+        Otherwise *too_long*, a status and a reason, is what is wrong.
 
         A byte that no line may have is found before the line is whole: a TLS client sends none.
         """
@@ -201,7 +203,7 @@ class Reader:
             raise Malformed(400, "a control character in the head")
         if end < 0:
             if len(line) == most:
-                raise too_long
+                raise Malformed(*too_long)
             return None
         if not line.endswith(b"\r"):
             raise Malformed(400, "a line feed without a carriage return")

@@ -6,7 +6,7 @@ Only what an MCP client sends is taken, and of that only what two readers cannot
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 HTTP_METHODS = ("POST", "GET", "DELETE")
 TCHARS = r"[-!#$%&'*+.^_`|~0-9A-Za-z]+"  # a token of RFC 9110, 5.6.2
@@ -38,10 +38,17 @@ class Head:
     method: str
     target: str
     headers: list[tuple[str, str]]
+    _values: dict[str, list[str]] = field(
+        default_factory=dict, init=False, repr=False, compare=False
+    )
+
+    def __post_init__(self) -> None:
+        for name, value in self.headers:
+            self._values.setdefault(name, []).append(value)
 
     def all(self, name: str) -> list[str]:
         """Return every value of the header *name* (lower case)."""
-        return [value for key, value in self.headers if key == name]
+        return self._values.get(name, [])
 
     def one(self, name: str) -> str | None:
         """Return the value of the header *name* (lower case), None when there is none.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import Any, NoReturn
 
     Message = dict[str, Any]
@@ -40,10 +41,8 @@ def decode(line: bytes) -> Message:
         NotAMessage: it is no JSON, nested too deep, a batch, or not of the form that JSON-RPC
             gives requests, notifications and responses.
     """
-    import json
-
     try:
-        message = json.loads(line.decode(), parse_constant=_no_constant)
+        message = _coders()[0](line.decode())
     except RecursionError:
         raise NotAMessage(PARSE_ERROR, "nested too deep") from None
     except ValueError as error:
@@ -90,13 +89,24 @@ def encode(message: Message) -> bytes:
     Raises:
         NotAMessage: a number in it is none that JSON has, or it is nested too deep.
     """
-    import json
-
     try:
-        text = json.dumps(message, allow_nan=False, separators=(",", ":"), check_circular=False)
+        text = _coders()[1](message)
     except (ValueError, RecursionError) as error:
         raise NotAMessage(PARSE_ERROR, f"not JSON: {error}"[:200]) from None
     return text.encode("ascii")
+
+
+_made: list[tuple[Callable[[str], Any], Callable[[Message], str]]] = []
+
+
+def _coders() -> tuple[Callable[[str], Any], Callable[[Message], str]]:
+    """Return what reads JSON and what writes it, made once; json is loaded when it is needed."""
+    if not _made:
+        import json
+
+        encoder = json.JSONEncoder(allow_nan=False, separators=(",", ":"), check_circular=False)
+        _made.append((json.JSONDecoder(parse_constant=_no_constant).decode, encoder.encode))
+    return _made[0]
 
 
 def _no_constant(name: str) -> NoReturn:

@@ -39,7 +39,8 @@ TABLES = {
             "  sl  local_address                         remote_address                       "
             " st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode",
             "   0: 00000000000000000000000001000000:1EC6 00000000000000000000000000000000:0000"
-            " 0A 00000000:00000000 00:00000000 00000000  1000        0 401189 1 d590f0a0 100 0 0 10 0",
+            " 0A 00000000:00000000 00:00000000 00000000  1000        0 401189"
+            " 1 d590f0a0 100 0 0 10 0",
         ],
     ),
 }
@@ -83,7 +84,9 @@ def test_nothing_is_read_beyond_the_line_of_a_listener(
 
     patch(monkeypatch, "os", SimpleNamespace(**{**vars(os), "read": read}))
     service = ensure.Service("a", ["a"], f"[{host}]:7878" if ":" in host else f"{host}:7878")
-    assert ensure.find_listener(service).uid == 1000
+    found = ensure.find_listener(service)
+    assert found
+    assert found.uid == 1000
     assert len(text) - 150 < sum(sizes) <= len(text)
 
 
