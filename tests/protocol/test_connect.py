@@ -5,11 +5,13 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import shutil
 import signal
 import struct
 import subprocess
 import sys
 import termios
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -17,9 +19,10 @@ from bridges import LATEST, MODERN, envelope, hello
 from daemons import DEADLINE_S, World, alive, kill, wait_until
 from stdio_agent import Agent, add_memory, came, memory_pid, new_bind
 
+import llmenv_hooks
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
 MOST_BYTES = 4 << 20
 
@@ -217,6 +220,35 @@ def test_agent_after_an_edit_has_the_new_server(world: World) -> None:
     notes = add_memory(world, notes="other-notes")
     assert Agent(world).tool(echo="new")["echo"] == "new"
     assert came(notes, "tools/call")
+
+
+def test_package_that_is_upgraded_under_it(world: World) -> None:
+    """The new one has other rooms: what it needs of its own to restart a service is loaded."""
+    add_memory(world)
+    package = world.root / "site" / "llmenv_hooks"
+    shutil.copytree(Path(llmenv_hooks.__file__).parent, package)
+    begin = f"import sys; sys.path.insert(0, {str(package.parent)!r})"
+    llmenv = [sys.executable, "-c", f"{begin}; from llmenv_hooks.__main__ import main; main()"]
+    agent = Agent(world, argv=[*llmenv, "connect", "memory"])
+    agent.initialize()
+    loaded = "import llmenv_hooks.bridge.program; print(*sys.modules)"
+    kept = world.run([sys.executable, "-c", f"{begin}; {loaded}"]).stdout.split()
+    gone = [room for room in package.rglob("*.py") if module_of(room, package) not in kept]
+    assert {"connector.py", "managers.py", "renaming.py"} <= {room.name for room in gone}
+    for room in gone:
+        room.unlink()
+    shutil.rmtree(package / "helper" / "__pycache__")
+    for _ in range(2):
+        kill(memory_pid(world))
+        assert agent.tool(echo="upgraded")["echo"] == "upgraded"
+    assert world.run(world.bare("--stop")).returncode == 0
+    number = agent.ask_tool()
+    assert "was stopped" in agent.answer(number)["error"]["message"]
+
+
+def module_of(room: Path, package: Path) -> str:
+    """Return the name of the module that the file *room* in *package* is."""
+    return ".".join(room.relative_to(package.parent).with_suffix("").parts)
 
 
 # --- it cannot be had ---------------------------------------------------------------------------
