@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import bench_bridge
+import bench_connect
 from bench_report import Row, interleaved, machine, publish, rows, show, write, write_part
 from bench_shells import (
     ARGV,
@@ -45,6 +46,11 @@ CROWDS = (1, 10, 50)
 WARM_UP = 2
 IN_A_ROUND = 3
 IN_A_ROW = 6
+# What can be measured by itself.
+PARTS_ALONE: dict[str, Callable[[Path], list[Row]]] = {
+    "bridge": bench_bridge.measure,
+    "connect": bench_connect.measure,
+}
 # How each shell gets ready for its parts, and does one a thousand times.
 LOOPS = {
     "bash": (
@@ -284,9 +290,10 @@ def measure(root: Path, notes: list[str]) -> list[Row]:
     add("commands, while all services run; ratio to `python -c pass`", commands(places))
     for place in places.values():
         place.cold()
-    bridged = bench_bridge.measure(root / "bridge")
-    show_bridge(bridged)
-    table += bridged
+    for name, measured in PARTS_ALONE.items():
+        more = measured(root / name)
+        show_sections(more)
+        table += more
     cold = place_with(root / "cold", 1)
     for shell in shells:
         many = [row for size in CROWDS for row in crowd(shell, size, cold)]
@@ -294,8 +301,8 @@ def measure(root: Path, notes: list[str]) -> list[Row]:
     return table
 
 
-def show_bridge(table: list[Row]) -> None:
-    """Print the rows of the bridge, a table for each section."""
+def show_sections(table: list[Row]) -> None:
+    """Print *table*, each of its sections by itself."""
     for section in dict.fromkeys(row.section for row in table):
         show(section, [row for row in table if row.section == section])
 
@@ -303,7 +310,7 @@ def show_bridge(table: list[Row]) -> None:
 def main(part: str = "") -> None:
     """Measure, print tables, and write docs/bench.json and docs/bench.svg.
 
-    *part* `bridge` measures the bridge alone, and leaves the other figures as they are.
+    *part*, one of `PARTS_ALONE`, measures that alone, and leaves the other figures as they are.
     """
     os.environ["PATH"] = f"{BIN}:{os.environ['PATH']}"
     notes = [] if part else missing()
@@ -313,9 +320,9 @@ def main(part: str = "") -> None:
     with tempfile.TemporaryDirectory(prefix="llmenv-bench-") as name:
         root = Path(name)
         try:
-            if part == "bridge":
-                table = bench_bridge.measure(root / "bridge")
-                show_bridge(table)
+            if part:
+                table = PARTS_ALONE[part](root / part)
+                show_sections(table)
                 write_part(ROOT / "docs", part, measured_on, table)
             else:
                 write(ROOT / "docs", measured_on, notes, measure(root, notes))

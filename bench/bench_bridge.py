@@ -21,7 +21,7 @@ from daemons import free_port, wait_until
 from packed import ENSURE, RUN, ensure
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
     from pathlib import Path
 
 ALONE, OURS, THEIRS = "the server by itself", "our bridge", "mcp-proxy"
@@ -88,17 +88,24 @@ class Bridged:
 
     def memory_mb(self) -> float:
         """Return the resident set of the bridge itself."""
-        pid = int((self.place.state / "llmenv" / "memory.pid").read_text())
-        with open(f"/proc/{pid}/status", encoding="ascii") as file:
-            fields = dict(line.split(":", 1) for line in file)
-        return int(fields["VmRSS"].split()[0]) / 1024
+        return resident_mb(int((self.place.state / "llmenv" / "memory.pid").read_text()))
+
+
+def resident_mb(pid: int) -> float:
+    """Return the resident set of a process, in MiB."""
+    with open(f"/proc/{pid}/status", encoding="ascii") as file:
+        fields = dict(line.split(":", 1) for line in file)
+    return int(fields["VmRSS"].split()[0]) / 1024
 
 
 class Alone:
     """A server at our own pipes."""
 
-    def __init__(self, command: list[str]) -> None:
-        self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    def __init__(self, command: list[str], environment: Mapping[str, str] | None = None) -> None:
+        """Start *command*, in our own environment if none is given, and introduce ourselves."""
+        self.process = subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment
+        )
         self.call("initialize", HELLO)
         self.send({"method": "notifications/initialized"})
 
@@ -192,7 +199,7 @@ def cold_starts(root: Path, rounds: int) -> list[Row]:
 
     def alone() -> tuple[float, float]:
         began = time.perf_counter()
-        server = Alone(["/usr/bin/env", "-i", *map("=".join, environment.items()), *command])
+        server = Alone(command, environment)
         server.call("tools/list", {})
         took = (time.perf_counter() - began) * 1e3
         server.close()

@@ -16,7 +16,7 @@ from html import escape
 from typing import TYPE_CHECKING, Any, TypeVar
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
 T = TypeVar("T")
@@ -149,6 +149,12 @@ BRIDGE_ROWS: dict[str, tuple[str, Callable[[float], str]]] = {
     "calls a second, 64 agents at once": ("bridge, a call of many", lambda ms: f"{1000 / ms:.0f}"),
     "memory, MB": ("bridge, memory in MB", "{:.1f}".format),
 }
+CONNECT_VARIANTS = ("our bridge", "llmenv connect", "llmenv connect, by HTTP")
+CONNECT_ROWS: dict[str, tuple[str, Callable[[float], str]]] = {
+    "`initialize` is answered after, ms": ("connect, initialize", "{:.0f}".format),
+    "a call, ms": ("connect, a call", "{:.2f}".format),
+    "memory, MB": ("connect, memory in MB", "{:.1f}".format),
+}
 
 
 def tables(found: list[Row]) -> dict[str, str]:
@@ -185,11 +191,16 @@ def tables(found: list[Row]) -> dict[str, str]:
         for row in found
         if row.section == "commands" and "services" not in row.variant
     ]
-    bridge = [
-        [what, *[shown(row.median) if row else "-" for row in found_rows]]
-        for what, (section, shown) in BRIDGE_ROWS.items()
-        for found_rows in [[figure.get((section, "", name)) for name in BRIDGE_VARIANTS]]
-    ]
+
+    def medians(
+        whats: dict[str, tuple[str, Callable[[float], str]]], variants: Sequence[str]
+    ) -> list[list[str]]:
+        return [
+            [what, *[shown(row.median) if row else "-" for row in found_rows]]
+            for what, (section, shown) in whats.items()
+            for found_rows in [[figure.get((section, "", name)) for name in variants]]
+        ]
+
     heads = {
         "prompts": [
             "shell",
@@ -204,9 +215,11 @@ def tables(found: list[Row]) -> dict[str, str]:
         "parts": ["shell", "part", "µs"],
         "commands": ["command", "ms"],
         "bridge": ["", *BRIDGE_VARIANTS],
+        "connect": ["", *CONNECT_VARIANTS],
     }
     bodies = {"prompts": prompts, "starts": starts, "parts": parts, "commands": commands}
-    bodies["bridge"] = bridge
+    bodies["bridge"] = medians(BRIDGE_ROWS, BRIDGE_VARIANTS)
+    bodies["connect"] = medians(CONNECT_ROWS, CONNECT_VARIANTS)
     return {
         name: "".join(
             f"| {' | '.join(cells)} |\n" for cells in [head, ["---"] * len(head), *bodies[name]]

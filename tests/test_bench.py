@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 from xml.etree import ElementTree
 
+import bench_connect
 from bench_report import rows, svg
 from bench_shells import place_with
 
@@ -50,6 +51,7 @@ def test_a_short_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         table += bench.crowd("bash", 2, place, rounds=2)
     finally:
         place.cold()
+    table += bench_connect.measure(tmp_path / "connect", rounds=2)
     assert notes == []
     assert {row.variant for row in table} >= {"nothing", "llmenv", "llmenv, 2 at once"}
     assert all(row.median > 0 for row in table)
