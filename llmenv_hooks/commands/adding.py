@@ -10,7 +10,7 @@ import typer
 from llmenv_hooks import userfile
 from llmenv_hooks.commands.config import toml_value
 from llmenv_hooks.commands.configedit import write_config
-from llmenv_hooks.commands.parameters import named_service, service_argument
+from llmenv_hooks.commands.parameters import service_argument
 from llmenv_hooks.commands.sharerecord import shared_names
 from llmenv_hooks.helper.configfiles import load_config
 from llmenv_hooks.helper.errors import Problem, UsageError, printable
@@ -69,7 +69,7 @@ def remove_service(name: Annotated[str, service_argument()]) -> None:
     old = userfile.load(path)
     if old is None:
         raise Problem(f"{printable(path)}: no config yet, so nothing is in it")
-    service = named_service(load_config(), name)
+    service = load_config().named(name)
     if name in shared_names():
         raise Problem(
             f"{name} is shared; llmenv share --undo {name} gives the agents their own back"

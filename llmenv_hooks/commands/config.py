@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from llmenv_hooks.commands.parameters import Command, help_without_command, named_service
+from llmenv_hooks.commands.parameters import Command, help_without_command
 from llmenv_hooks.helper.configfiles import load_config
 from llmenv_hooks.helper.configtables import Checker
 from llmenv_hooks.helper.errors import Problem, UsageError, printable
@@ -93,7 +93,7 @@ def get_value(
         print("" if config.server_host is None else printable(config.server_host))
         return
     name, _, field = key.removeprefix("services.").rpartition(".")
-    service = named_service(config, name)
+    service = config.named(name)
     if field not in keys_of(service):
         known = ", ".join(keys_of(service))
         raise UsageError(f"no key {printable(field, 80)!r}; there is: {known}")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from llmenv_hooks.commands.known import config_or_what_runs
-from llmenv_hooks.commands.parameters import known_services, meant_services, services_argument
+from llmenv_hooks.commands.parameters import meant_services, services_argument
 from llmenv_hooks.commands.progress import for_each_service
 from llmenv_hooks.helper.configfiles import load_config
 from llmenv_hooks.helper.errors import EnsureOutcome, Problem, UsageError
@@ -39,8 +39,7 @@ def start_services(
     config = _on_this_host(load_config())
     services = meant_services(config, names) if names or every else config.kept_alive
     if not services:
-        known = known_services(config)
-        raise UsageError(f"which service? all have autostart = false: {known}")
+        raise UsageError(f"which service? all have autostart = false: {config.names}")
     for_each_service(services, "starting", _start)
 
 

@@ -9,7 +9,7 @@ from typer.core import TyperCommand
 
 from llmenv_hooks import render
 from llmenv_hooks.helper.configfiles import load_config
-from llmenv_hooks.helper.errors import Problem, UsageError, printable
+from llmenv_hooks.helper.errors import Problem
 
 if TYPE_CHECKING:
     from llmenv_hooks.helper.configs import Config
@@ -70,18 +70,6 @@ def _service_names() -> list[str]:
         return []
 
 
-def named_service(config: Config, name: str) -> Service:
-    """Return the service *name* of *config*.
-
-    Raises:
-        UsageError: there is none.
-    """
-    if service := config.find(name):
-        return service
-    unknown = printable(name, 80)
-    raise UsageError(f"no service {unknown!r}; there is: {known_services(config)}")
-
-
 def meant_services(config: Config, names: list[str] | None) -> list[Service]:
     """Return the services *names* of *config*, each once; without names, all.
 
@@ -90,9 +78,4 @@ def meant_services(config: Config, names: list[str] | None) -> list[Service]:
     """
     if not names:
         return config.services
-    return [named_service(config, name) for name in dict.fromkeys(names)]
-
-
-def known_services(config: Config) -> str:
-    """Return the names of all services of *config*, for a message."""
-    return ", ".join(service.name for service in config.services)
+    return [config.named(name) for name in dict.fromkeys(names)]

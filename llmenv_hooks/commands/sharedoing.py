@@ -10,7 +10,6 @@ from llmenv_hooks.agents.launcher import one_file, user_command
 from llmenv_hooks.commands.agentfiles import agent_file
 from llmenv_hooks.commands.configedit import put_service
 from llmenv_hooks.commands.hello import tools_of
-from llmenv_hooks.commands.parameters import named_service
 from llmenv_hooks.commands.sharerecord import Shared, ShareRecord
 from llmenv_hooks.commands.shareundo import end_service
 from llmenv_hooks.helper.configfiles import load_config
@@ -80,7 +79,7 @@ def _table(one: Candidate) -> dict[str, Any]:
 
 def _start(name: str) -> list[dict[str, Any]]:
     """Start the service *name*, and return the tools that an agent sees."""
-    service = named_service(load_config(), name)
+    service = load_config().named(name)
     ensure(service, state_dir(), timeout=patience(service), revive=True)
     argv = user_command(name)
     if one_file() in argv:

@@ -149,17 +149,14 @@ class Arguments:
         if named is not None and not valid_name(named):
             raise UsageError(f"bad name {printable(named, 80)!r}: want letters, digits, - and _")
         config = load_config(state=state)
-        known = {service.name: service for service in config.services}
         if not adhoc and "--pidfile" not in self.values:
             if named is None:
                 return config.kept_alive
-            if named not in known:
-                have = ", ".join(known) or "none"
-                raise UsageError(f"no service {named} in {printable(config.path)}; have: {have}")
+            service = config.named(named)
             if not config.here:
                 raise Problem(config.not_here)
-            return [known[named]]
-        base = known.get(named or DEFAULT_NAME)
+            return [service]
+        base = config.find(named or DEFAULT_NAME)
         if base is None or base.url:
             base = Service(named or DEFAULT_NAME)
         bridge = NO_BRIDGE if "--no-bridge" in self.switches else base.bridge

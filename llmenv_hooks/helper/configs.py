@@ -39,6 +39,11 @@ class Config:
         """The services that run on this host without being asked for by name."""
         return [service for service in self.run_here if service.autostart]
 
+    @property
+    def names(self) -> str:
+        """The names of all services, for a message."""
+        return ", ".join(service.name for service in self.services) or "none"
+
     def find(self, name: str) -> Service | None:
         """Return the service *name*, or None: there is none."""
         return next((service for service in self.services if service.name == name), None)
@@ -51,9 +56,8 @@ class Config:
         """
         if service := self.find(name):
             return service
-        have = ", ".join(service.name for service in self.services) or "none"
-        unknown = printable(name, 80)
-        raise UsageError(f"no service {unknown!r} in {printable(self.path)}; have: {have}")
+        unknown, path = printable(name, 80), printable(self.path)
+        raise UsageError(f"no service {unknown!r} in {path}; there is: {self.names}")
 
     @property
     def run_here(self) -> list[Service]:

@@ -25,9 +25,8 @@ from llmenv_hooks.helper.jsonrpc import (
     failure,
 )
 from llmenv_hooks.helper.output import say
-from llmenv_hooks.helper.reaching import Reach, Start
-from llmenv_hooks.helper.webwire import WebWire
-from llmenv_hooks.helper.wires import Ended, Item, SocketWire, Wire
+from llmenv_hooks.helper.reaching import Start
+from llmenv_hooks.helper.wires import Ended, Item, Wire
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -263,16 +262,19 @@ class Connector:
 
     def _end_start(self, start: Start) -> None:
         """Connect to what *start* has brought up, or tell why it has not."""
-        self._start = None
+        self._start, self._opened = None, time.monotonic()
         try:
-            self._wire = _wire_to(start.outcome(), self._name)
+            self._wire = start.outcome().wire(self._name)
+        except Ended as end:
+            self._lose(Wire(), end)
+            return
         except Problem as problem:
             if start.is_outdated:
                 self._begin_start()
             else:
                 self._fail_queue(str(problem))
             return
-        self._opened, self._said = time.monotonic(), ""
+        self._said = ""
         self._is_ready = not self._is_introduced
         if self._hello and self._is_introduced:
             message = self._hello.message | {"id": OWN_ID}
@@ -282,19 +284,3 @@ class Connector:
                 self._lose(self._wire, end)
                 return
         self._flush()
-
-
-def _wire_to(reach: Reach, name: str) -> Wire:
-    """Return a wire to the service *name*.
-
-    Raises:
-        Problem: there is none to be had.
-    """
-    try:
-        if reach.socket:
-            return SocketWire(reach.socket)
-    except OSError as error:
-        if not reach.url:
-            what = printable(error.strerror or str(error))
-            raise Problem(f"{name}: {printable(reach.socket)}: {what}") from None
-    return WebWire(reach.url, reach.headers, name, is_proxied=reach.is_proxied)

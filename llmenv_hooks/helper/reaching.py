@@ -22,13 +22,18 @@ from llmenv_hooks.helper.protocol import ensure
 from llmenv_hooks.helper.realms import our_files
 from llmenv_hooks.helper.services import GUARDED, MCP_PROXY, Service
 from llmenv_hooks.helper.sockets import bridge_listens, socket_path
+from llmenv_hooks.helper.webwire import WebWire
+from llmenv_hooks.helper.wires import Ended, SocketWire
 from llmenv_hooks.helper.workers import begin_work, outcome_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from llmenv_hooks.helper.configs import Config
+    from llmenv_hooks.helper.places import Files
+    from llmenv_hooks.helper.wires import Wire
 
 STOPPED_EVERY_S = 0.25  # how often to look whether a service that was stopped is started again
+LISTENS_EVERY_S = 0.02  # how often to look whether its bridge listens
 
 
 class Reach:
@@ -48,6 +53,24 @@ class Reach:
         self.url = url
         self.headers = headers
         self.is_proxied = is_proxied
+
+    def wire(self, name: str) -> Wire:
+        """Return a wire to the service *name*, which is reached so.
+
+        Raises:
+            Ended: its bridge is gone by now.
+            Problem: there is none to be had.
+        """
+        try:
+            if self.socket:
+                return SocketWire(self.socket)
+        except ConnectionRefusedError as error:
+            raise Ended([], printable(error.strerror or str(error))) from None
+        except OSError as error:
+            if not self.url:
+                what = printable(error.strerror or str(error))
+                raise Problem(f"{name}: {printable(self.socket)}: {what}") from None
+        return WebWire(self.url, self.headers, name, is_proxied=self.is_proxied)
 
 
 class Start:
@@ -130,20 +153,27 @@ def _reach(config: Config, service: Service, until: float) -> tuple[str, str, di
                 f" alone; bring that here: ssh -L {printable(tunnel)}:SOCKET HOST"
             )
         return found, url, {}, False
+    end = time.monotonic() + service.start_timeout
+    while True:
+        _ensure(service, state, files, until)
+        if service.bridge != GUARDED:
+            return "", url, {}, service.bridge == MCP_PROXY
+        ours = our_files(files)
+        # It may have died since; and its port may be answered, by a socket that systemd holds,
+        # before the bridge is there.
+        if bridge_listens(ours) or time.monotonic() >= end:
+            return socket_path(ours), url, {}, False
+        time.sleep(LISTENS_EVERY_S)
+
+
+def _ensure(service: Service, state: str, files: list[Files], until: float) -> None:
+    """See that *service* is up; one that is stopped may be started by others *until* then."""
     while True:
         try:
             ensure(service, state, timeout=service.start_timeout, deep=True)
-            break
         except Problem:
             if time.monotonic() >= until or not any(map(is_stopped, files)):
                 raise
             time.sleep(STOPPED_EVERY_S)
-    socket = ""
-    if service.bridge == GUARDED:
-        ours = our_files(files)
-        socket = socket_path(ours)
-        # Its port may be answered, by a socket that systemd holds, before the bridge is there.
-        end = time.monotonic() + service.start_timeout
-        while not bridge_listens(ours) and time.monotonic() < end:
-            time.sleep(0.02)
-    return socket, url, {}, service.bridge == MCP_PROXY
+        else:
+            return

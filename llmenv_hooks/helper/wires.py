@@ -79,7 +79,6 @@ class Wire:
 
     def close(self) -> None:
         """Hang up."""
-        raise NotImplementedError
 
 
 class SocketWire(Wire):

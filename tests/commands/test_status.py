@@ -60,7 +60,7 @@ def test_some_services_only(world: World) -> None:
     add(world, "more")
     (row,) = json.loads(llmenv(world, "status", "more", "--json").stdout)
     assert row["service"] == "more"
-    refused(llmenv(world, "status", "nope"), 2, "no service 'nope'; there is: stub, more")
+    refused(llmenv(world, "status", "nope"), 2, "no service 'nope' in ", "; there is: stub, more")
 
 
 def test_roots_listener_is_named(world: World) -> None:

@@ -23,7 +23,7 @@ ARGUMENTS: list[tuple[list[str], str]] = [
     (["--service", "-a"], "bad name"),
     (["--service", "\u0430"], "bad name"),
     (["--service", "a" * 65], "bad name"),
-    (["--service", "none"], "no service none"),
+    (["--service", "none"], "no service 'none'"),
     (["--timeout", "soon"], "--timeout"),
     (["--timeout", "-1"], "--timeout"),
     (["--timeout", "nan"], "--timeout"),
