@@ -121,10 +121,8 @@ class BridgeBench:
         """True when all is as it is to be after the *phase*, or the bridge *pid* is dead."""
         if phase == END or not alive(pid):
             return not alive(pid)
-        starts = self.world.told()
-        if len(starts) < (1 if phase == START else 2) or len(self.world.told("grandchild")) < len(
-            starts
-        ):
+        starts = 1 if phase == START else 2
+        if len(self.world.told()) < starts or not self.world.has_family():
             return False
         told = ensure.ask_bridge(self.world.files)
         return told is not None and told["server"]["state"] == "running"

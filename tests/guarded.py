@@ -66,6 +66,12 @@ class GuardedWorld(World):
         """Return the processes of the service that live: the bridge, its server, all below."""
         return processes_with(f"{self.root}/")
 
+    def has_family(self) -> bool:
+        """True once the server that was started last has all below it (mode `child`)."""
+        with suppress(FileNotFoundError):
+            return "grandchild" in self.notes_path.read_text().rpartition("start ")[2]
+        return False
+
     def family(self) -> list[int]:
         """Return the server and all below it, once they are there (mode `child`)."""
         wait_until(lambda: self.told("grandchild"))
