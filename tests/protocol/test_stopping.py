@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from daemons import (
+    DEADLINE_S,
     PYTHON,
     World,
     alive,
@@ -163,10 +164,9 @@ def test_what_cannot_be_started_does_not_end_what_runs(world: World, word: str) 
     assert world.check() == pid
 
 
-def test_a_signal_goes_to_no_later_process(stranger: int) -> None:
+def test_a_signal_goes_to_no_later_process(world: World) -> None:
     """Its pid was noted with the start time of one that has died since."""
-    ensure.send_signal(stranger, "1", signal.SIGKILL)
-    assert alive(stranger)
-    start = start_time(stranger)
-    ensure.send_signal(stranger, start, signal.SIGCONT)  # which does it no harm
-    assert start_time(stranger) == start
+    child = world.begin(["sleep", "1000"])
+    ensure.send_signal(child.pid, "1", signal.SIGKILL)
+    ensure.send_signal(child.pid, start_time(child.pid), signal.SIGTERM)
+    assert child.wait(DEADLINE_S) == -signal.SIGTERM
