@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import glob
+import itertools
 import os
 import sys
 from typing import TYPE_CHECKING
@@ -111,7 +112,7 @@ def _put_store_away(record: SetupRecord) -> None:
     path = store()
     if not (record.has_made(path) and os.path.lexists(path)):
         return
-    kept = os.path.join(state_dir(), "backup", path.lstrip("/"))
+    kept = _unused(os.path.join(state_dir(), "backup", path.lstrip("/")))
     try:
         os.makedirs(os.path.dirname(kept), exist_ok=True)
         for part in (path, *glob.glob(f"{glob.escape(path)}-*")):  # SQLite's -wal and -shm
@@ -119,6 +120,12 @@ def _put_store_away(record: SetupRecord) -> None:
     except OSError as error:
         raise Problem(f"cannot move {printable(path)}: {error.strerror}") from None
     print(f"moved what the example server has stored to {printable(kept)}")
+
+
+def _unused(path: str) -> str:
+    """Return *path*, or with a number behind it what is not there yet."""
+    names = itertools.chain([path], (f"{path}.{number}" for number in itertools.count(2)))
+    return next(name for name in names if not os.path.lexists(name))
 
 
 def _remove_cached_hooks() -> None:

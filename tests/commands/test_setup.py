@@ -162,6 +162,19 @@ def test_a_home_in_use_gets_a_working_agent_and_is_as_it_was(world: World, uid: 
     )
 
 
+def test_what_was_stored_before_an_earlier_undo_is_kept_too(world: World) -> None:
+    fill(world.home)
+    for text in ("the first", "the second"):
+        assert setup(world, "--yes").returncode == 0
+        assert text in call(world, entry(world.home / ".claude.json"), "store", text=text)
+        done = setup(world, "--undo")
+        assert (done.returncode, done.stderr) == (0, ""), done
+    kept = (world.home / ".local/state/llmenv/backup").rglob("memory.db*")
+    stored = {path.name: path.read_bytes() for path in kept}
+    assert {"memory.db", "memory.db.2"} <= set(stored)
+    assert all(text in b"".join(stored.values()) for text in (b"the first", b"the second"))
+
+
 def test_a_dry_run_writes_nothing_and_hides_what_is_not_ours(world: World) -> None:
     fill(world.home)
     before = contents(world.home)
