@@ -172,6 +172,20 @@ def processes_with(marker: str) -> list[int]:
     return found
 
 
+def processes_of(root: Path) -> list[int]:
+    """Return the live processes that have a path in *root* in their command line or environment.
+
+    A part of `connect` that starts a service goes on when that is killed, and is named by neither
+    word nor parent.
+    """
+    found = processes_with(marker := f"{root}/")
+    for pid in map(int, filter(str.isdigit, os.listdir("/proc"))):
+        with suppress(OSError):  # it is gone, or another user's
+            if os.fsencode(marker) in Path(f"/proc/{pid}/environ").read_bytes():
+                found.append(pid)
+    return [pid for pid in found if pid != os.getpid()]
+
+
 def holders(path: Path) -> list[int]:
     """Return the processes that have *path* open."""
     found = []
@@ -237,8 +251,7 @@ class World:
         for child in self.children:
             child.kill()
             child.communicate()
-        marker = f"{self.root}/"
-        while left := processes_with(marker):
+        while left := processes_of(self.root):
             for pid in left:
                 kill(pid)
         for state in (self.state, self.home / ".local/state/llmenv"):
