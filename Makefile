@@ -41,7 +41,7 @@ bench: tools ## what the hook costs, beside nothing, direnv, zoxide and mise (4 
 conformance: tools ## ask the official suite, directly, behind the bridge and behind mcp-proxy (3 minutes)
 	PYTHONPATH=tests $(BIN)/python tests/conformance/table.py
 
-chaos: tools ## break the helper, kill and fail it at every one system call, and more (25 minutes)
+chaos: tools ## break the helper, kill and fail it at every one system call, and more (40 minutes)
 	PYTHONPATH=tests $(BIN)/python chaos/mutants.py
 	PYTHONPATH=tests $(BIN)/python chaos/bridge_mutants.py
 	PYTHONPATH=tests $(BIN)/python chaos/chaos.py
