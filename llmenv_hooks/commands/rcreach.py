@@ -36,14 +36,14 @@ def unreached(shell: str) -> list[str]:
     program = which(shell)
     if not exported or program is None:
         return []
-    name, url = exported[0]
+    name, _ = exported[0]  # its value may be that of a hook made before the last edit
     wrong = []
-    if _asked([program, "-i"], name) != url:
+    if not _asked([program, "-i"], name):
         wrong.append(
             f"a new {shell} does not come to the hook: its rc file ends before, by return, exec or"
             " an error; move the lines of llmenv up, to its beginning"
         )
-    elif shell == "bash" and _profile() and _asked([program, "-l", "-i"], name) != url:
+    elif shell == "bash" and _profile() and not _asked([program, "-l", "-i"], name):
         wrong.append(
             f"a login bash, as tmux and ssh start it, does not come to the hook: {_profile()} does"
             " not read ~/.bashrc; add to it: [ -r ~/.bashrc ] && . ~/.bashrc"

@@ -24,7 +24,7 @@ from llmenv_hooks.helper.programs import expanded, expanded_headers, program_pat
 from llmenv_hooks.helper.realms import find
 from llmenv_hooks.helper.records import is_anothers, left_over
 from llmenv_hooks.helper.services import GUARDED, open_to_others
-from llmenv_hooks.helper.status import Status, inspect
+from llmenv_hooks.helper.status import BEFORE, Status, inspect
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -83,8 +83,11 @@ def _state(service: Service) -> Iterator[Finding]:
     found += f": {seen.detail}" if seen.detail else ""
     start = f"llmenv start {service.name}"
     down = "fail" if service.autostart else "ok"
-    roots = "stop that process, or give the service another bind"
-    look = roots if seen.detail.startswith("root's") else f"llmenv logs {service.name}"
+    look = f"llmenv logs {service.name}"
+    if seen.detail.startswith("root's"):
+        look = "stop that process, or give the service another bind"
+    elif seen.detail.startswith(BEFORE):
+        look = start
     verdict, todo = {
         "running": ("warn", look) if seen.detail else ("ok", ""),
         "broken": ("fail", f"llmenv restart {service.name}"),

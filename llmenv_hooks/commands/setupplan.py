@@ -20,7 +20,7 @@ from llmenv_hooks.commands.install import current_shell
 from llmenv_hooks.commands.rcfiles import rc_files
 from llmenv_hooks.helper.configfiles import load_config
 from llmenv_hooks.helper.configs import Config
-from llmenv_hooks.helper.errors import Problem, UsageError, printable
+from llmenv_hooks.helper.errors import Problem, printable
 from llmenv_hooks.helper.places import config_path, xdg_directory
 from llmenv_hooks.helper.programs import which
 from llmenv_hooks.install import static_path
@@ -78,7 +78,7 @@ def plan(*, asks: bool) -> SetupPlan:
     """Return what is to be done; *asks* says whether there is somebody to ask.
 
     Raises:
-        UsageError: a wrong config, or a wrong answer.
+        UsageError: a wrong config.
         Problem: there is no home, no free port, or no server.
     """
     path = config_path()
@@ -125,16 +125,16 @@ def _has_rc_file(shell: str) -> bool:
 
 
 def _chosen(question: str, usual: Sequence[str], known: Sequence[str]) -> list[str]:
-    """Ask for some of the *known* names.
+    """Ask for some of the *known* names, until all of the answer are; yes takes the *usual*."""
 
-    Raises:
-        UsageError: the answer has another.
-    """
+    def names(answer: str) -> list[str]:
+        said = set(re.split(r"[\s,]+", answer.strip().lower())) - {"", "none", "n", "no"}
+        said = {*usual} if said in ({"y"}, {"yes"}) else said
+        if unknown := sorted(said - {*known}):
+            there = ", ".join(known)
+            raise typer.BadParameter(f"no {printable(unknown[0], 80)!r}; there is: {there}")
+        return [name for name in known if name in said]
+
     default = " ".join(usual) or "none"
-    answer = typer.prompt(question, default=default)
-    names = set(re.split(r"[\s,]+", answer.strip().lower())) - {"", "none"}
-    if unknown := sorted(names - {*known}):
-        raise UsageError(
-            f"no {printable(unknown[0], 80)!r}; there is: {', '.join(known)}; nothing was written"
-        )
-    return [name for name in known if name in names]
+    chosen: list[str] = typer.prompt(question, default=default, value_proc=names)
+    return chosen

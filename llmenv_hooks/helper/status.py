@@ -17,6 +17,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
+BEFORE = "as configured before,"  # begins the detail of what runs until it is started anew
+
 
 class Status:
     """What `inspect` found.
@@ -67,7 +69,8 @@ def inspect(service: Service, state: str) -> Status:
     if sight.state == "taken":
         return Status("taken", files, None, None, f"{service.place} is taken by {sight.detail}")
     if sight.state == "changed":
-        return Status("running", files, pid, uptime, f"as configured before, on {sight.detail}")
+        before = f"{BEFORE} on {sight.detail}; llmenv start {service.name} restarts it"
+        return Status("running", files, pid, uptime, before)
     if is_stopped(files):
         return Status(
             "stopped", files, None, None, f"by llmenv stop; llmenv start {service.name} starts it"

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from commands.support import COMMAND, ended, llmenv, on_a_terminal, refused
-from daemons import nobody, take_port
+from daemons import free_port, nobody, take_port
 
 from llmenv_hooks.pty_shell import SHELLS
 
@@ -54,6 +54,7 @@ def test_a_variable_of_a_service_that_is_gone(world: World) -> None:
 @pytest.mark.parametrize("shell", SHELLS)
 def test_an_edit_that_the_next_shell_takes_up_is_no_warning(world: World, shell: str) -> None:
     assert llmenv(world, "install", shell).returncode == 0
+    world.config.write_text(world.config.read_text().replace(world.bind, "127.0.0.1:2"))
     later = (world.root / "data" / "llmenv" / f"hook.{shell}").stat().st_mtime_ns + 10**9
     world.config.write_text(world.config.read_text() + "[services.more]\ncommand = ['x']\n")
     world.config.write_text(world.config.read_text() + "bind = '127.0.0.1:1'\n")
@@ -61,6 +62,17 @@ def test_an_edit_that_the_next_shell_takes_up_is_no_warning(world: World, shell:
     ((verdict, found, todo),) = findings(world, "hook")
     assert (verdict, todo) == ("ok", "")
     assert found.endswith("made before the config or llmenv was changed; the next shell renews it")
+
+
+def test_what_runs_as_it_was_configured_before_an_edit(world: World) -> None:
+    assert llmenv(world, "start").returncode == 0
+    before, world.bind = world.bind, f"127.0.0.1:{free_port()}"
+    world.write_config()
+    ((verdict, found, todo),) = findings(world, "state")
+    assert (verdict, todo) == ("warn", "llmenv start stub")
+    assert found.endswith(f": as configured before, on {before}; {todo} restarts it")
+    assert llmenv(world, *todo.split()[1:]).returncode == 0
+    assert findings(world, "state")[0][0] == "ok"
 
 
 @pytest.mark.parametrize("shell", SHELLS)

@@ -240,7 +240,10 @@ def test_it_asks_three_things_and_shows_what_it_writes(world: World) -> None:
     child.sendline("")
     child.expect(r"Which shells keep it running\? \(bash, zsh, fish, none\) \[bash.*\]: ")
     child.sendline("none")
-    child.expect(r"Which agents use it\? \(.*\) \[claude codex gemini opencode\]: ")
+    question = r"Which agents use it\? \(.*\) \[claude codex gemini opencode\]: "
+    child.expect(question)
+    child.sendline("claude courser")
+    child.expect("no 'courser'; there is: claude, .*" + question)
     child.sendline("Claude, cursor")
     child.expect(r"Claude Code, .*connect.*Write that, and start it\? \[Y/n\]: ")
     assert isinstance(child.before, str)
@@ -256,7 +259,7 @@ def test_it_asks_three_things_and_shows_what_it_writes(world: World) -> None:
 
 def test_no_is_an_answer(world: World) -> None:
     child = on_a_terminal(world, [PYTHON, "-c", LLMENV, world.bind, "setup"])
-    for answer in ("", "", "none", "n"):
+    for answer in ("", "y", "none", "n"):
         child.expect(r"\]: ")
         child.sendline(answer)
     status, said = ended(child)
