@@ -12,6 +12,7 @@ from llmenv_hooks.helper.configfiles import load_config
 from llmenv_hooks.helper.configs import Config
 from llmenv_hooks.helper.editions import HOOK_FAIL, as_of, config_content, edition, make_edition
 from llmenv_hooks.helper.errors import Problem, printable
+from llmenv_hooks.helper.files import remove_file
 from llmenv_hooks.helper.places import config_path, hostname, instances
 from llmenv_hooks.helper.processes import has_proc
 from llmenv_hooks.helper.services import FIRST_URL, GUARDED, Service, variable
@@ -23,6 +24,8 @@ INTERVAL_WITHOUT_PROC_S = 10
 
 # What each hook has Python run, among the templates.
 RUN = "run.py"
+# While it is in the state directory, a shell that finds the helper gone need not tell.
+UNINSTALLED = "uninstalled"
 
 
 def exports(config: Config) -> list[tuple[str, str]]:
@@ -55,6 +58,7 @@ class HookValues:
         self.config = load_config(config)
         self.default = default or _default_config(config)
         self.helpers = helpers or onefile.helpers()
+        remove_file(os.path.join(state, UNINSTALLED))
         self.pythons = interpreters()
         self.proc = has_proc() if proc is None else proc
         self.edition = edition(config, content, os.path.basename(self.helpers[0]))
@@ -105,6 +109,7 @@ class HookValues:
             "alive": f"{first}.alive" if kept else here,
             "life": f"{first}.life" if kept else here,
             "newer": self.newer,
+            "uninstalled": os.path.join(self.state, UNINSTALLED),
             "trace": os.path.join(self.state, HELPER_LOG),
             "notes": [*notes, *complaint_paths(self.state)],
             "gone": f"{printable(self.helpers[0])}, or each Python to run it with ({each}),"

@@ -149,16 +149,22 @@ def take_away_old() -> None:
         return  # the next one will
 
 
-def take_away_all() -> None:
-    """Remove the newest copy too, unless it is named; to be called when hook files were removed."""
+def take_away_all() -> bool:
+    """Remove the newest copy too, unless it is named; return whether it is gone.
+
+    To be called when hook files were removed.
+    """
+    place = ""
     try:
         place = directory()
-        if not _take_away(""):
-            os.unlink(os.path.join(place, NEWEST))
-            os.unlink(bridge_beside(os.path.join(place, NEWEST)))
-            os.rmdir(os.path.join(place, "__pycache__"))
+        if _take_away(""):
+            return False
+        os.unlink(os.path.join(place, NEWEST))
+        os.unlink(bridge_beside(os.path.join(place, NEWEST)))
+        os.rmdir(os.path.join(place, "__pycache__"))
     except (OSError, Problem):
-        return  # there is none, or something else lies there
+        pass  # there is none, or something else lies there
+    return not os.path.lexists(os.path.join(place, NEWEST))
 
 
 def _take_away(kept: str) -> set[str]:

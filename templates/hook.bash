@@ -137,7 +137,7 @@ if [[ $- == *i* && -z ${LLMENV_DISABLE-} ]]; then
                 [[ -n ${__llmenv_helper} || ! -r ${__llmenv_file} ]] || __llmenv_helper="${__llmenv_file}"
             done
             if [[ -z ${__llmenv_python} || -z ${__llmenv_helper} ]]; then
-                __llmenv_tell {{ gone }}
+                [[ -e {{ uninstalled }} ]] || __llmenv_tell {{ gone }}
             else
                 for __llmenv_file in{% for file in notes %} {{ file }}{% endfor %}; do
                     if [[ -f ${__llmenv_file} && -r ${__llmenv_file} && -O ${__llmenv_file} ]]; then

@@ -105,7 +105,8 @@ if status is-interactive; and test -z "$LLMENV_DISABLE"
             and set __llmenv_helper $__llmenv_file
         end
         if builtin test -z "$__llmenv_python" -o -z "$__llmenv_helper"
-            __llmenv_tell {{ gone }}
+            builtin test -e {{ uninstalled }}
+            or __llmenv_tell {{ gone }}
             return 0
         end
         set -l __llmenv_message

@@ -121,7 +121,7 @@ if [[ -o interactive && -z ${LLMENV_DISABLE-} ]]; then
             [[ -n $__llmenv_helper || ! -r $__llmenv_file ]] || __llmenv_helper=$__llmenv_file
         done
         if [[ -z $__llmenv_python || -z $__llmenv_helper ]]; then
-            __llmenv_tell {{ gone }}
+            [[ -e {{ uninstalled }} ]] || __llmenv_tell {{ gone }}
             builtin return 0
         fi
         for __llmenv_file in{% for file in notes %} {{ file }}{% endfor %}; do

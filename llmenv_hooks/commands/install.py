@@ -23,7 +23,9 @@ from llmenv_hooks.commands.rcreach import unreached
 from llmenv_hooks.commands.remains import tell_what_stays
 from llmenv_hooks.commands.stopped import tell_who_is_stopped
 from llmenv_hooks.helper.errors import Problem, UsageError, printable
+from llmenv_hooks.helper.files import replace_file
 from llmenv_hooks.helper.places import config_path, state_dir
+from llmenv_hooks.hookvalues import UNINSTALLED
 from llmenv_hooks.install import static_path, write_static
 
 LINE_LIMIT = 10_000  # characters
@@ -144,14 +146,22 @@ def uninstall(
         except Problem as problem:
             print(f"llmenv: {problem}", file=sys.stderr)
             failed = True
-    if not dry_run and not one_file_is_used():
-        onefile.take_away_all()
+    if not dry_run and not one_file_is_used() and onefile.take_away_all():
+        _tell_open_shells()
     if failed:
         raise typer.Exit(1)
     if not found:
         print(f"llmenv is not installed in {', '.join(named) or 'any shell'}, nothing changed")
     elif not named:
         tell_what_stays()
+
+
+def _tell_open_shells() -> None:
+    """Leave word for shells that are open that the helper is gone for good."""
+    state = state_dir()
+    with contextlib.suppress(OSError):
+        if os.path.isdir(state):
+            replace_file(os.path.join(state, UNINSTALLED), b"")
 
 
 def _would_be_uninstalled(shell: str) -> bool:

@@ -26,6 +26,7 @@ STATE_FILES = (
     ("edition-*", "which edition of the hook open shells should have"),
     ("hook.fail", "why no newer hook could be rendered for open shells"),
     ("config.toml.fail", "what is wrong with the config, while something is"),
+    ("uninstalled", "`llmenv uninstall` was here: open shells have nothing to complain of"),
     ("setup.json", "what `llmenv setup` made, for `--undo`"),
     ("share.json", "what `llmenv share` changed, for `--undo`"),
     ("backup/", "your files as they were before llmenv first wrote into them"),

@@ -22,7 +22,7 @@ from commands.install.support import (
     static,
     with_prompt,
 )
-from daemons import need, wait_until
+from daemons import kill, need, wait_until
 
 from llmenv_hooks import render
 from llmenv_hooks.interpreters import interpreters
@@ -149,6 +149,23 @@ def test_a_vanished_interpreter_is_told_once(world: World, name: str) -> None:
     assert said.count("is gone, or not yours to run; reinstall llmenv-hooks") == 1
     assert len(said.strip().splitlines()) == 1
     assert static(world, name).read_text() == gone
+
+
+@EACH
+def test_a_shell_that_is_open_says_nothing_after_an_uninstall(world: World, name: str) -> None:
+    """The helper is gone, and that is as it should be; after the next install it is not."""
+    with_prompt(world, name)
+    done(world, "install", name)
+    word = world.state / "uninstalled"
+    with Real(name, world) as shell:
+        wait_until(world.proved)
+        kill(world.check())
+        done(world, "uninstall", name)
+        assert word.exists()
+        assert not static(world, name).with_name("llmenv-ensure.py").exists()
+        assert [shell.run() for _ in range(3)] == [(0, "")] * 3
+    done(world, "install", name)
+    assert not word.exists()
 
 
 def as_of_another_host(world: World, name: str) -> None:
