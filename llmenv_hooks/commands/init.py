@@ -17,7 +17,7 @@ from llmenv_hooks.commands.stopped import tell_who_is_stopped
 from llmenv_hooks.helper.errors import Problem, UsageError, printable
 from llmenv_hooks.helper.places import config_path
 from llmenv_hooks.helper.ports import find_listener, probe
-from llmenv_hooks.helper.programs import mcp_proxy_command, on_path
+from llmenv_hooks.helper.programs import expanded, on_path, program_path
 from llmenv_hooks.helper.services import DEFAULT_BIND, DEFAULT_COMMAND, Service, parse_bind
 from llmenv_hooks.places import PACKAGE, data_directory
 
@@ -44,7 +44,7 @@ def init(
     print("next: `llmenv start` starts it, `llmenv install` has your shell keep it running")
     tell_who_is_stopped()
     try:
-        mcp_proxy_command()
+        program_path(expanded(service))
     except Problem as problem:
         print(f"llmenv: before it can start: {problem}", file=sys.stderr)
 

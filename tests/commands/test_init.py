@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import jsonschema
 import pytest
-from commands.support import complained, ended, on_a_terminal, program, refused
+from commands.support import ended, on_a_terminal, program, refused
 from daemons import PYTHON, wait_until
 
 from llmenv_hooks.commands.init import SCHEMA as SCHEMA_FILE
@@ -22,6 +22,7 @@ from llmenv_hooks.helper.configfiles import load_config
 from llmenv_hooks.helper.configtables import Checker
 from llmenv_hooks.helper.mcp import deep_check
 from llmenv_hooks.helper.programs import expanded
+from llmenv_hooks.helper.services import GUARDED
 
 if TYPE_CHECKING:
     import subprocess
@@ -165,13 +166,26 @@ def test_init_takes_a_path_as_it_is(world: World) -> None:
 
 
 def test_init_says_what_is_missing_for_a_start(world: World) -> None:
+    child = on_a_terminal(world, argv(world, "init"))
+    child.expect("Use the example memory server .*Y/n]: ")
+    child.sendline("n")
+    child.expect("The command of your MCP server.*: ")
+    child.sendline("no-such-server --memory")
+    status, said = ended(child)
+    assert status == 0
+    assert "llmenv: before it can start: no-such-server is not an executable file" in said
+    assert written(world).command == ["no-such-server", "--memory"]
+
+
+def test_init_asks_for_no_mcp_proxy(world: World) -> None:
+    """Our own bridge is in front of what it writes."""
     program(world, "icm", "")
     python = world.root / "bin" / "python"
     python.symlink_to(sys.executable)  # one without mcp-proxy beside it
     wanted = ["-c", f"import sys; sys.executable = {str(python)!r}\n{LLMENV}", world.bind]
     done = world.run([PYTHON, *wanted, "init", "--yes"])
-    complained(done, 0, "before it can start", "neither mcp-proxy nor uvx")
-    written(world)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert written(world).bridge == GUARDED
 
 
 def test_init_asks_for_one_thing(world: World) -> None:
