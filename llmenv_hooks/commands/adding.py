@@ -12,6 +12,7 @@ from llmenv_hooks.commands.config import toml_value
 from llmenv_hooks.commands.configedit import write_config
 from llmenv_hooks.commands.parameters import service_argument
 from llmenv_hooks.commands.sharerecord import shared_names
+from llmenv_hooks.commands.stopped import forget_stop
 from llmenv_hooks.helper.configfiles import load_config
 from llmenv_hooks.helper.errors import Problem, UsageError, printable
 from llmenv_hooks.helper.managers import manager_of
@@ -83,6 +84,7 @@ def remove_service(name: Annotated[str, service_argument()]) -> None:
         raise Problem(f"{name} is the last service in {printable(path)}; delete that instead")
     ended = not service.url and stop(service, state_dir(), why="llmenv remove")
     write_config(path, old, tomlkit.dumps(document))
+    forget_stop(name)
     print(f"{'stopped and ' if ended else ''}removed {name} from {printable(path)}")
     if manager := manager_of(name):
         print(f"left: {', '.join(filter(os.path.lexists, manager.paths(name)))}; delete them")

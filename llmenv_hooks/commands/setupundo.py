@@ -20,6 +20,7 @@ from llmenv_hooks.commands.lifecycle import stop_services
 from llmenv_hooks.commands.setuprecord import SetupRecord
 from llmenv_hooks.commands.sharerecord import ShareRecord
 from llmenv_hooks.commands.shareundo import unshare
+from llmenv_hooks.commands.stopped import forget_stop
 from llmenv_hooks.helper.configfiles import load_config
 from llmenv_hooks.helper.errors import Problem, printable
 from llmenv_hooks.helper.places import config_path, state_dir, xdg_directory
@@ -43,7 +44,7 @@ def take_out() -> None:
         lambda: _take_from_agents(config),
         lambda: _stop(config),
         lambda: uninstall([*render.QUOTE]),  # with none named it would tell of what goes below
-        lambda: _remove_config(record),
+        lambda: _remove_config(record, config),
         lambda: _put_store_away(record),
         _remove_cached_hooks,
     ]
@@ -88,7 +89,7 @@ def _stop(config: Config) -> None:
         stop_services(None)
 
 
-def _remove_config(record: SetupRecord) -> None:
+def _remove_config(record: SetupRecord, config: Config) -> None:
     """Remove the config, if `setup` has written it and nobody has changed it."""
     path = config_path()
     if not os.path.lexists(path):
@@ -100,6 +101,8 @@ def _remove_config(record: SetupRecord) -> None:
         os.unlink(path)
     except OSError as error:
         raise Problem(f"cannot delete {printable(path)}: {error.strerror}") from None
+    for service in config.services:
+        forget_stop(service.name)
     print(f"removed {printable(path)}")
 
 

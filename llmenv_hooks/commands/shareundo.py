@@ -10,6 +10,7 @@ import typer
 from llmenv_hooks.commands.agentfiles import RESTART, agent_file
 from llmenv_hooks.commands.configedit import drop_service
 from llmenv_hooks.commands.sharerecord import ShareRecord
+from llmenv_hooks.commands.stopped import forget_stop
 from llmenv_hooks.helper.configfiles import load_config
 from llmenv_hooks.helper.errors import Problem, UsageError, printable
 from llmenv_hooks.helper.places import state_dir
@@ -114,4 +115,5 @@ def end_service(service: str, why: str) -> None:
     if not found.url:
         stop(found, state_dir(), why=why)
     drop_service(config.path, service)
+    forget_stop(service)
     print(f"stopped {service}, and took it out of {printable(config.path)}")

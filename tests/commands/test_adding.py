@@ -38,6 +38,10 @@ def test_what_is_added_runs_and_what_is_removed_does_not(world: World) -> None:
     world.check()
     assert llmenv(world, "remove", "stub").stdout.startswith("stopped and removed stub")
     assert not world.daemons()
+    # What is added again has not been stopped by anybody.
+    assert llmenv(world, "add", "--bind", world.bind, "stub", "--", *world.stub()).returncode == 0
+    (row,) = json.loads(llmenv(world, "status", "stub", "--json").stdout)
+    assert row["state"] == "down"
 
 
 def test_the_first_service_makes_the_config(world: World) -> None:

@@ -173,6 +173,9 @@ def test_what_was_stored_before_an_earlier_undo_is_kept_too(world: World) -> Non
     stored = {path.name: path.read_bytes() for path in kept}
     assert {"memory.db", "memory.db.2"} <= set(stored)
     assert all(text in b"".join(stored.values()) for text in (b"the first", b"the second"))
+    # And what is set up by hand after that has not been stopped by anybody.
+    done = world.run([PYTHON, "-c", LLMENV, world.bind, "init", "--yes"])
+    assert (done.returncode, "was stopped" in done.stdout) == (0, False)
 
 
 def test_a_dry_run_writes_nothing_and_hides_what_is_not_ours(world: World) -> None:
