@@ -8,12 +8,23 @@ from typing import TYPE_CHECKING
 
 import pytest
 from commands.support import COMMAND, ended, llmenv, on_a_terminal, program, refused
-from daemons import add, alive
+from daemons import add, alive, missing
+
+from llmenv_hooks.helper.ports import probe
+from llmenv_hooks.helper.services import DEFAULT_BIND, parse_bind
 
 if TYPE_CHECKING:
     from daemons import World
 
 
+@pytest.fixture
+def default_port() -> None:
+    """See that nobody listens where the default service does, as one of yours may."""
+    if probe(*parse_bind(DEFAULT_BIND)):
+        missing(f"a free {DEFAULT_BIND}: something listens there")
+
+
+@pytest.mark.usefixtures("default_port")
 @pytest.mark.parametrize("config", [None, ""], ids=["none", "empty"])
 def test_no_config_and_no_icm(world: World, config: str | None) -> None:
     world.config.unlink()
@@ -24,6 +35,7 @@ def test_no_config_and_no_icm(world: World, config: str | None) -> None:
     assert said.startswith("llmenv: the default service: no config names a service")
 
 
+@pytest.mark.usefixtures("default_port")
 def test_what_there_is_without_a_config_says_how_to_write_one(world: World) -> None:
     world.config.unlink()
     world.env["PATH"] = "/usr/bin:/bin"
