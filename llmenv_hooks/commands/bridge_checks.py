@@ -69,7 +69,7 @@ def who_may_ask(service: Service) -> Iterator[Finding]:
         more = f", but for the origins {', '.join(service.origins)}" if service.origins else ""
         yield Finding("who may ask", "ok", may + more, service=name)
     elif service.bridge == MCP_PROXY:
-        may = "mcp-proxy asks nobody who they are: every user here, and web pages by DNS rebinding"
+        may = "mcp-proxy lets in every user of this machine, and web pages by DNS rebinding"
         todo = f'bridge = "{GUARDED}" in the config'
         yield Finding("who may ask", "warn", may, todo, name)
 
