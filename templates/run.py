@@ -3,11 +3,12 @@
 # HELPER is loaded as a module, since Python keeps the bytecode of modules, and of scripts it does
 # not.  It may be cut in half or have a bug, and nobody sees this process, so a traceback goes to
 # STATE/helper.log, and to STATE/helper.fail a line for the next prompt.  A run that goes well has
-# the helper remove that.
+# the helper remove that.  The run is too short for garbage to be collected in it.
 #
 # What comes after the first blank line stands in each hook, in single quotes: it has none itself,
 # no backslash and no comment, and an older Python must be able to read it.
 
+import gc
 import os
 import sys
 
@@ -45,4 +46,5 @@ sys.excepthook = failed
 if sys.hexversion < 0x030B0000:
     raise ImportError(f"{sys.executable} is Python {sys.version.split()[0]}, not 3.11 or newer")
 sys.path.append(os.path.dirname(helper))
+gc.disable()
 os._exit(__import__(os.path.basename(helper)[:-3]).main())

@@ -39,6 +39,7 @@ from llmenv_hooks.helper.protocol import *  # noqa: F403
 from llmenv_hooks.helper.publishing import *  # noqa: F403
 from llmenv_hooks.helper.realms import *  # noqa: F403
 from llmenv_hooks.helper.records import *  # noqa: F403
+from llmenv_hooks.helper.seed import *  # noqa: F403
 from llmenv_hooks.helper.services import *  # noqa: F403
 from llmenv_hooks.helper.sight import *  # noqa: F403
 from llmenv_hooks.helper.sockets import *  # noqa: F403

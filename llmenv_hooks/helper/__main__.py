@@ -14,7 +14,6 @@ from llmenv_hooks.helper.output import open_standard_descriptors, say, say_json
 from llmenv_hooks.helper.places import state_dir
 from llmenv_hooks.helper.protocol import ensure, ensure_at
 from llmenv_hooks.helper.services import Service
-from llmenv_hooks.helper.stopping import stop, stop_at
 from llmenv_hooks.helper.version import __version__
 from llmenv_hooks.helper.workers import at_once, worst_status
 
@@ -75,6 +74,8 @@ def _run_command(arguments: Arguments) -> int:
 
     def run(service: Service) -> Result:
         if "--stop" in arguments.switches:
+            from llmenv_hooks.helper.stopping import stop, stop_at
+
             ended = stop(service, state) if pidfile is None else stop_at(service, pidfile)
             return Result("stopped" if ended else "not-running", None)
         if pidfile is not None:

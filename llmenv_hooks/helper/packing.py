@@ -2,8 +2,9 @@
 
 Owns llmenv-ensure.py, what the hooks call, what the tests drive, and what people copy to another
 machine; and llmenv-bridge.py beside it.  SQLite ships its amalgamation the same way.  The same
-source gives the same bytes under every Python, since the text is taken as it stands, and only
-imports among rooms are left out, also those in functions.
+source gives the same bytes under every Python, since the text is taken as it stands, but for two
+things: imports among rooms are left out, also those in functions; and annotations are strings, so
+that no run has to import __future__.
 """
 
 from __future__ import annotations
@@ -23,8 +24,6 @@ HELPER, BRIDGE = "llmenv_hooks.helper", "llmenv_hooks.bridge"
 HEADING = """\
 # {name} {version}: generated from the rooms of {package}; change those, not this file.
 # SPDX-License-Identifier: MIT
-from __future__ import annotations
-
 import sys
 
 if sys.version_info < (3, 11):
@@ -49,6 +48,7 @@ class Room:
         self.typing: set[str] = set()
         self.defines: list[str] = []
         self.text = ""
+        source = _with_quoted_annotations(source)
         lines = source.splitlines(keepends=True)
         body = ast.parse(source).body
         for node in body:
@@ -95,6 +95,26 @@ class Room:
     def _is_switch(node: ast.stmt) -> bool:
         """True for the line `TYPE_CHECKING = False`, which the one file has once."""
         return _names(node) == ["TYPE_CHECKING"]
+
+
+def _with_quoted_annotations(source: str) -> str:
+    """Return *source* with each annotation as a string on one line."""
+    import ast
+
+    found: list[ast.expr] = []
+    for node in ast.walk(ast.parse(source)):
+        one = node.returns if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)) else None
+        one = node.annotation if isinstance(node, (ast.arg, ast.AnnAssign)) else one
+        found += [one] if one else []
+    lines = source.encode().splitlines(keepends=True)
+    starts = [sum(map(len, lines[:number])) for number in range(len(lines))]
+    whole = b"".join(lines)
+    for one in sorted(found, key=lambda one: (one.lineno, one.col_offset), reverse=True):
+        first = starts[one.lineno - 1] + one.col_offset
+        last = starts[(one.end_lineno or 0) - 1] + (one.end_col_offset or 0)
+        text = " ".join(whole[first:last].decode().split())
+        whole = whole[:first] + repr(text).encode() + whole[last:]
+    return whole.decode()
 
 
 def _rooms_of(node: ast.ImportFrom) -> set[str]:

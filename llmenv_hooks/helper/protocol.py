@@ -16,17 +16,14 @@ from llmenv_hooks.helper.directories import make_directory
 from llmenv_hooks.helper.errors import Elsewhere, EnsureOutcome, NotYet, Problem, Result, printable
 from llmenv_hooks.helper.failures import attempt_digest, read_failure
 from llmenv_hooks.helper.files import modified, remove_file
-from llmenv_hooks.helper.launch import launch, spawn_mcp_proxy
 from llmenv_hooks.helper.locks import release_start_lock, start_lock_holder, take_start_lock
-from llmenv_hooks.helper.pidfile import write_pidfile_atomic
 from llmenv_hooks.helper.places import beside, cannot_use, instances
 from llmenv_hooks.helper.proofs import is_stopped
 from llmenv_hooks.helper.publishing import is_published
 from llmenv_hooks.helper.realms import in_our_realm
 from llmenv_hooks.helper.records import started_as
-from llmenv_hooks.helper.services import DEFAULT_NAME, Service, refuse_elsewhere
+from llmenv_hooks.helper.services import Service, refuse_elsewhere
 from llmenv_hooks.helper.sight import ANOTHER_REALMS, Sight, look
-from llmenv_hooks.helper.stopping import end_tree
 from llmenv_hooks.helper.trace import trace
 
 TYPE_CHECKING = False
@@ -88,49 +85,14 @@ def patience(service: Service) -> float:
     return service.start_timeout + 2 * HUNG_S
 
 
-class _Theirs(Exception):
-    """An OSError of the caller's own *spawn*, on its way back to the caller."""
+def _launch(attempt: Attempt, lock: int) -> Result:
+    """Start the service; a look does not need what that takes."""
+    from llmenv_hooks.helper.launch import launch
+
+    return launch(attempt, lock)
 
 
-def ensure_running(
-    bind: str,
-    pid_path: str,
-    spawn: Callable[[str], int],
-    *,
-    timeout: float = DEFAULT_TIMEOUT_S,
-) -> str:
-    """See that the default service runs at *bind*; return an `EnsureOutcome` (the seed's).
-
-    A live process in the file *pid_path* is accepted.  Otherwise *spawn* is called with *bind*
-    under the start lock and the pid it returns is written to *pid_path*.  With
-    `spawn_mcp_proxy` the whole protocol runs: lifetime lock, waiting for the port.
-
-    Raises:
-        Problem: as `ensure`.  What *spawn* raises goes through, with the lock released.
-    """
-    service = Service(DEFAULT_NAME, bind=bind)
-    deadline = time.monotonic() + timeout
-
-    def injected(attempt: Attempt, _: int) -> Result:
-        try:
-            pid = spawn(bind)
-        except OSError as error:
-            raise _Theirs from error
-        attempt.note_garbage()
-        write_pidfile_atomic(attempt.files.pid, pid)
-        return Result(EnsureOutcome.SPAWNED, pid)
-
-    start = launch if spawn is spawn_mcp_proxy else injected
-    try:
-        return in_our_realm(
-            lambda files: attempt_it(Attempt(service, files, deadline, revive=True), start),
-            *beside(pid_path),
-        ).outcome
-    except _Theirs as theirs:
-        raise theirs.__cause__ or theirs from None
-
-
-def attempt_it(attempt: Attempt, start: Start = launch) -> Result:
+def attempt_it(attempt: Attempt, start: Start = _launch) -> Result:
     """Look, lock, look again, act, until the service of *attempt* is up; raises as `ensure`."""
     failed_before = modified(attempt.files.fail)
     try:
@@ -227,6 +189,7 @@ def _act(attempt: Attempt, lock: int, unfit: str, start: Start) -> Result:
     *unfit* is why what answered has to make way, or "".
     """
     from llmenv_hooks.helper.renaming import former_files, take_over
+    from llmenv_hooks.helper.stopping import end_tree
 
     service, files = attempt.service, attempt.files
     if attempt.revive and is_stopped(files):
@@ -289,6 +252,8 @@ def _whose(attempt: Attempt) -> str:
 
 def _end_hung(attempt: Attempt, sight: Sight) -> None:
     """End a daemon that outlived its start and is silent; that is a failure, if it was ours."""
+    from llmenv_hooks.helper.stopping import end_tree
+
     attempt.why = f"it was silent for {sight.age:.0f} s"
     end_tree(attempt.service, attempt.files, attempt.why)
     if sight.pid is None:

@@ -9,9 +9,9 @@ from __future__ import annotations
 import os
 import time
 
-# For rooms that load these two when they need them: by then an upgrade may have taken
-# the package away under us.
-from llmenv_hooks.helper import managers, renaming  # noqa: F401
+# For rooms that load these when they need them: by then an upgrade may have taken the package away
+# under us.
+from llmenv_hooks.helper import launch, managers, renaming, stopping  # noqa: F401
 from llmenv_hooks.helper.configfiles import load_config
 from llmenv_hooks.helper.errors import Problem, printable
 from llmenv_hooks.helper.files import modified
