@@ -88,7 +88,7 @@ def remove_service(name: Annotated[str, service_argument()]) -> None:
     print(f"{'stopped and ' if ended else ''}removed {name} from {printable(path)}")
     if manager := manager_of(name):
         print(f"left: {', '.join(filter(os.path.lexists, manager.paths(name)))}; delete them")
-    print("next: `llmenv client` shows which agents still have it")
+    print("next: `llmenv client --write` takes it out of the agents that have it")
 
 
 def _free_address(config: Config) -> str:

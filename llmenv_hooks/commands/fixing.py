@@ -37,7 +37,7 @@ def fix(findings: Iterable[Finding]) -> bool:
         raise UsageError("doctor --fix asks before it does anything, and has no terminal to ask on")
     done = False
     for todo in dict.fromkeys(advised):
-        if typer.confirm(f"run `{todo}`?", default=True):
+        if typer.confirm(f"run `{todo}`?", default=True, err=True):
             words = shlex.split(todo)[1:]
             subprocess.run([sys.executable, "-m", "llmenv_hooks", *words], check=False)
             done = True

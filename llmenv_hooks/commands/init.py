@@ -61,8 +61,8 @@ def choose_command(yes: bool) -> list[str]:
         print("icm is on PATH: the memory server is `icm serve`")
         return list(DEFAULT_COMMAND)
     question = "Use the example memory server that comes with llmenv? (n: a server of your own)"
-    if not (yes or typer.confirm(question, default=True)):
-        return _split(typer.prompt("The command of your MCP server, which speaks stdio"))
+    if not (yes or typer.confirm(question, default=True, err=True)):
+        return _split(typer.prompt("The command of your MCP server, which speaks stdio", err=True))
     if not _has_sdk():
         python = shlex.quote(sys.executable)
         pip = f"{python} -m pip install" if find_spec("pip") else f"uv pip install -p {python}"

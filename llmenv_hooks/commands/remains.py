@@ -21,13 +21,18 @@ def tell_what_stays() -> None:
         print(f"still running: {', '.join(running)}; `llmenv stop` ends it")
     for path in unit_paths():
         print(f"left: {printable(path)}, a unit that runs llmenv; `llmenv unit` takes it out")
-    for shell in render.QUOTE:
-        for path in startup_files(shell):
-            content = userfile.load(path) or b""
-            if found := rcblock.find_eval(content):
-                print(f"{rcblock.place(path, content, found)} runs `llmenv hook`; take it out")
+    tell_lines_by_hand()
     if os.path.isdir(state):
         print(f"left: {printable(state)}; `llmenv prune --all` deletes it")
     if os.path.exists(config):
         print(f"left: {printable(config)}, agents' entries (`llmenv client` shows them),")
         print("and what servers have stored themselves")
+
+
+def tell_lines_by_hand() -> None:
+    """Name each line in an rc file that runs `llmenv hook`: the user has put it in."""
+    for shell in render.QUOTE:
+        for path in startup_files(shell):
+            content = userfile.load(path) or b""
+            if found := rcblock.find_eval(content):
+                print(f"{rcblock.place(path, content, found)} runs `llmenv hook`; take it out")

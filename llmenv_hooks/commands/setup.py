@@ -45,7 +45,7 @@ def setup(
     if dry_run:
         print("nothing was written")
         return
-    if asks and not typer.confirm("Write that, and start it?", default=True):
+    if asks and not typer.confirm("Write that, and start it?", default=True, err=True):
         raise Problem("nothing was written")
     _carry_out(planned)
 

@@ -93,7 +93,7 @@ def plan(*, asks: bool) -> SetupPlan:
     if asks:
         named = ", ".join(render.QUOTE)
         shells = _chosen(f"Which shells keep it running? ({named}, none)", shells, [*render.QUOTE])
-        which = "Which agents use it? (those found here; `llmenv client` lists all; none)"
+        which = "Which agents use it? (names as in `llmenv client`, or none)"
         agents = _chosen(which, agents, list(AGENTS))
     planned = SetupPlan(config, text, shells, [])
     for file in agent_files(config, False):
@@ -136,5 +136,5 @@ def _chosen(question: str, usual: Sequence[str], known: Sequence[str]) -> list[s
         return [name for name in known if name in said]
 
     default = " ".join(usual) or "none"
-    chosen: list[str] = typer.prompt(question, default=default, value_proc=names)
+    chosen: list[str] = typer.prompt(question, default=default, value_proc=names, err=True)
     return chosen

@@ -17,10 +17,11 @@ from llmenv_hooks.commands.agentfiles import agent_files
 from llmenv_hooks.commands.init import store
 from llmenv_hooks.commands.install import uninstall
 from llmenv_hooks.commands.lifecycle import stop_services
+from llmenv_hooks.commands.remains import tell_lines_by_hand
 from llmenv_hooks.commands.setuprecord import SetupRecord
 from llmenv_hooks.commands.sharerecord import ShareRecord
 from llmenv_hooks.commands.shareundo import unshare
-from llmenv_hooks.commands.stopped import forget_stop
+from llmenv_hooks.commands.stopped import forget_stop, tell_who_is_stopped
 from llmenv_hooks.helper.configfiles import load_config
 from llmenv_hooks.helper.errors import Problem, printable
 from llmenv_hooks.helper.places import config_path, state_dir, xdg_directory
@@ -43,15 +44,16 @@ def take_out() -> None:
         _unshare,
         lambda: _take_from_agents(config),
         lambda: _stop(config),
+        _remove_cached_hooks,
         lambda: uninstall([*render.QUOTE]),  # with none named it would tell of what goes below
         lambda: _remove_config(record, config),
         lambda: _put_store_away(record),
-        _remove_cached_hooks,
     ]
     done = [_is_done(step) for step in steps]
     if not all(done):
         raise typer.Exit(1)
     record.forget()
+    tell_lines_by_hand()
     print(f"left: {printable(state_dir())}, with backups; delete it if you need none of them")
 
 
@@ -96,6 +98,7 @@ def _remove_config(record: SetupRecord, config: Config) -> None:
         return
     if not record.made_config(path):
         print(f"{printable(path)} is not as setup has written it, and stays")
+        tell_who_is_stopped()
         return
     try:
         os.unlink(path)
@@ -113,7 +116,10 @@ def _put_store_away(record: SetupRecord) -> None:
         Problem: it cannot be moved.
     """
     path = store()
-    if not (record.has_made(path) and os.path.lexists(path)):
+    if not os.path.lexists(path):
+        return
+    if not record.has_made(path):
+        print(f"left: {printable(path)}, what the example server has stored")
         return
     kept = _unused(os.path.join(state_dir(), "backup", path.lstrip("/")))
     try:
@@ -122,7 +128,8 @@ def _put_store_away(record: SetupRecord) -> None:
             os.replace(part, kept + part.removeprefix(path))
     except OSError as error:
         raise Problem(f"cannot move {printable(path)}: {error.strerror}") from None
-    print(f"moved what the example server has stored to {printable(kept)}")
+    print(f"moved what the example server has stored to {printable(kept)};")
+    print(f"to have it again, move it back to {printable(path)}")
 
 
 def _unused(path: str) -> str:

@@ -52,6 +52,7 @@ def show_status(
     config, was_read = config_or_what_runs()
     forgotten = left_over(config, state_dir()) if was_read else []
     wanted = {service.name for service in config.kept_alive}
+    outdated = list(outdated_files(config)) if was_read and not as_json else []
     config.services += forgotten
     services = meant_services(config, names)
     rows = [_row(service, config) for service in services]
@@ -64,7 +65,7 @@ def show_status(
         print(json.dumps(rows, indent=2))
     else:
         _print_table(rows)
-        for what, todo in outdated_files(config):
+        for what, todo in outdated:
             print(f"llmenv: {printable(what)}; {todo}", file=sys.stderr)
         if not config.here:
             print(f"llmenv: {config.not_here}", file=sys.stderr)

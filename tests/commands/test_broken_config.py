@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from commands.support import complained, llmenv, refused
+from daemons import free_port
 
 if TYPE_CHECKING:
     from daemons import World
@@ -27,6 +28,16 @@ def test_status_shows_what_runs(broken: World) -> None:
     pid = broken.check()
     assert (row["service"], row["state"], row["pid"]) == ("stub", "running", pid)
     assert (row["address"], row["detail"]) == (broken.bind, "")
+
+
+def test_status_says_nothing_of_agents(world: World) -> None:
+    """The config may well have what they have."""
+    more = f"[services.more]\ncommand = ['x']\nbind = '127.0.0.1:{free_port()}'\n"
+    world.config.write_text(world.config.read_text() + more)
+    assert llmenv(world, "client", "claude", "--write").returncode == 0
+    assert llmenv(world, "start", "stub").returncode == 0
+    world.config.write_text(world.config.read_text().replace("bind =", "bnd ="))
+    complained(llmenv(world, "status"), 2, "services.stub.bnd: unknown key")
 
 
 def test_logs_are_shown(broken: World) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import stat
 import subprocess
 from pathlib import Path
@@ -176,6 +177,30 @@ def test_what_was_stored_before_an_earlier_undo_is_kept_too(world: World) -> Non
     # And what is set up by hand after that has not been stopped by anybody.
     done = world.run([PYTHON, "-c", LLMENV, world.bind, "init", "--yes"])
     assert (done.returncode, "was stopped" in done.stdout) == (0, False)
+
+
+def test_undo_names_what_it_leaves_of_a_person_who_did_it_by_hand(world: World) -> None:
+    fill(world.home)
+    assert world.run([PYTHON, "-c", LLMENV, world.bind, "init", "--yes"]).returncode == 0
+    hook = world.run([PYTHON, "-c", LLMENV, world.bind, "hook", "bash"])
+    assert hook.returncode == 0
+    rc = world.home / ".bashrc"
+    rc.write_text('export A=1\neval "$(llmenv hook bash)"\n')
+    stored = world.home / ".local/share/llmenv/memory.db"
+    stored.write_text("memories")
+    done = setup(world, "--undo")
+    assert f"{rc}:2 runs `llmenv hook`; take it out" in done.stdout
+    assert f"left: {stored}, what the example server has stored" in done.stdout
+    assert [path.name for path in stored.parent.iterdir()] == ["memory.db"]
+
+
+def test_a_question_is_seen_in_a_pipe(world: World) -> None:
+    """What is printed may go through `less` or `tail`, while somebody is there to answer."""
+    words = [PYTHON, "-c", LLMENV, world.bind, "setup", "--dry-run"]
+    child = on_a_terminal(world, ["sh", "-c", f"{shlex.join(words)} | cat >/dev/null"])
+    child.expect("Use the example memory server .*: ")
+    child.sendintr()
+    ended(child)
 
 
 def test_a_dry_run_writes_nothing_and_hides_what_is_not_ours(world: World) -> None:

@@ -86,6 +86,15 @@ def test_status_names_an_agents_file_that_is_outdated(world: World) -> None:
     assert llmenv(world, "status", "--json").stderr == ""
 
 
+def test_status_asks_no_agent_for_what_is_in_no_config(world: World) -> None:
+    assert llmenv(world, "start").returncode == 0
+    world.config.write_text(f'[services.more]\ncommand = ["x"]\nbind = "127.0.0.1:{free_port()}"\n')
+    assert llmenv(world, "client", "claude", "--write").returncode == 0
+    done = llmenv(world, "status")
+    assert "stub" in done.stdout
+    assert done.stderr == ""
+
+
 def test_watch_shows_what_agents_do(world: World) -> None:
     add_memory(world)
     agent = Agent(world)
