@@ -20,7 +20,7 @@ from llmenv_hooks.helper.programs import expanded_headers
 from llmenv_hooks.helper.proofs import is_stopped
 from llmenv_hooks.helper.protocol import ensure
 from llmenv_hooks.helper.realms import our_files
-from llmenv_hooks.helper.services import GUARDED, MCP_PROXY, Service
+from llmenv_hooks.helper.services import GUARDED, MCP_PROXY, Service, valid_name
 from llmenv_hooks.helper.sockets import bridge_listens, socket_path
 from llmenv_hooks.helper.webwire import WebWire
 from llmenv_hooks.helper.wires import Ended, SocketWire
@@ -131,10 +131,26 @@ def _reach_alone(name: str, grace: float) -> tuple[str, str, str, dict[str, str]
     for fd in (0, 1, 2):
         os.dup2(null, fd)
     try:
-        config = load_config(state=state_dir())
+        try:
+            config = load_config(state=state_dir())
+        except Problem:
+            if running := _as_it_runs(name):
+                return running
+            raise
         return ("", *_reach(config, config.named(name), time.monotonic() + grace))
     except Problem as problem:
         return str(problem), "", "", {}, False
+
+
+def _as_it_runs(name: str) -> tuple[str, str, str, dict[str, str], bool] | None:
+    """Return the way to the bridge of *name*, if it runs: a config that is wrong changes nothing.
+
+    So it is at the prompt.
+    """
+    if not valid_name(name):
+        return None
+    files = our_files(instances(name, state_dir()))
+    return ("", socket_path(files), "", {}, False) if bridge_listens(files) else None
 
 
 def _reach(config: Config, service: Service, until: float) -> tuple[str, str, dict[str, str], bool]:

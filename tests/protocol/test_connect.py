@@ -303,6 +303,21 @@ def test_broken_config(world: World) -> None:
     assert message.startswith(f"{world.config}:4: services.memory.colour: unknown key")
 
 
+def test_service_that_runs_while_the_config_is_broken(world: World) -> None:
+    """It goes on, as at the prompt; once it is down, the agent is told what is wrong."""
+    add_memory(world)
+    first = Agent(world)
+    first.initialize()
+    pid = memory_pid(world)
+    add_memory(world, lines=["colour = 1"])
+    assert Agent(world).tool(echo="new")["echo"] == "new"
+    assert memory_pid(world) == pid
+    kill(pid)
+    wait_until(lambda: not alive(pid))
+    message = Agent(world).initialize()["error"]["message"]
+    assert message.startswith(f"{world.config}:4: services.memory.colour: unknown key")
+
+
 # --- what the agent says ------------------------------------------------------------------------
 
 
