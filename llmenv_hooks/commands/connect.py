@@ -11,6 +11,7 @@ from llmenv_hooks.helper.connector import connect
 def connect_agent(name: Annotated[str, service_argument()]) -> None:
     """Connect an agent to a service: the command that an agent runs.
 
-    It starts the service if that is down, and brings it back when it dies.
+    It starts the service if that is down, and brings it back when it dies. One that was
+    stopped stays so, and the agent is told.
     """
     raise typer.Exit(connect(name))
