@@ -154,17 +154,20 @@ def take_away_all() -> bool:
 
     To be called when hook files were removed.
     """
-    place = ""
     try:
         place = directory()
+    except Problem:
+        return False  # nor is there a place for one
+    newest = os.path.join(place, NEWEST)
+    try:
         if _take_away(""):
             return False
-        os.unlink(os.path.join(place, NEWEST))
-        os.unlink(bridge_beside(os.path.join(place, NEWEST)))
+        os.unlink(newest)
+        os.unlink(bridge_beside(newest))
         os.rmdir(os.path.join(place, "__pycache__"))
     except (OSError, Problem):
         pass  # there is none, or something else lies there
-    return not os.path.lexists(os.path.join(place, NEWEST))
+    return not os.path.lexists(newest)
 
 
 def _take_away(kept: str) -> set[str]:

@@ -159,31 +159,15 @@ def finish(child: subprocess.Popen[str]) -> tuple[int, str, str]:
     return child.returncode, out, err
 
 
-def processes_with(marker: str) -> list[int]:
-    """Return the live processes whose command line contains *marker*, but for this one."""
+def processes_with(marker: str, files: Sequence[str] = ("cmdline",)) -> list[int]:
+    """Return the live processes, but this one, with *marker* in one of their *files* in /proc."""
     found = []
     for pid in map(int, filter(str.isdigit, os.listdir("/proc"))):
-        try:
-            words = Path(f"/proc/{pid}/cmdline").read_bytes()
-        except OSError:
-            continue
-        if os.fsencode(marker) in words and pid != os.getpid():
-            found.append(pid)
-    return found
-
-
-def processes_of(root: Path) -> list[int]:
-    """Return the live processes that have a path in *root* in their command line or environment.
-
-    A part of `connect` that starts a service goes on when that is killed, and is named by neither
-    word nor parent.
-    """
-    found = processes_with(marker := f"{root}/")
-    for pid in map(int, filter(str.isdigit, os.listdir("/proc"))):
         with suppress(OSError):  # it is gone, or another user's
-            if os.fsencode(marker) in Path(f"/proc/{pid}/environ").read_bytes():
+            texts = (Path(f"/proc/{pid}/{file}").read_bytes() for file in files)
+            if pid != os.getpid() and any(os.fsencode(marker) in text for text in texts):
                 found.append(pid)
-    return [pid for pid in found if pid != os.getpid()]
+    return found
 
 
 def holders(path: Path) -> list[int]:
@@ -251,7 +235,9 @@ class World:
         for child in self.children:
             child.kill()
             child.communicate()
-        while left := processes_of(self.root):
+        # By the environment too: a part of `connect` that starts a service goes on when that is
+        # killed, and is named by neither word nor parent.
+        while left := processes_with(f"{self.root}/", ("cmdline", "environ")):
             for pid in left:
                 kill(pid)
         for state in (self.state, self.home / ".local/state/llmenv"):

@@ -100,15 +100,15 @@ class Room:
 def _with_quoted_annotations(source: str) -> str:
     """Return *source* with each annotation as a string on one line."""
     import ast
+    from itertools import accumulate
 
     found: list[ast.expr] = []
     for node in ast.walk(ast.parse(source)):
         one = node.returns if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)) else None
         one = node.annotation if isinstance(node, (ast.arg, ast.AnnAssign)) else one
         found += [one] if one else []
-    lines = source.encode().splitlines(keepends=True)
-    starts = [sum(map(len, lines[:number])) for number in range(len(lines))]
-    whole = b"".join(lines)
+    whole = source.encode()
+    starts = [0, *accumulate(map(len, whole.splitlines(keepends=True)))]
     for one in sorted(found, key=lambda one: (one.lineno, one.col_offset), reverse=True):
         first = starts[one.lineno - 1] + one.col_offset
         last = starts[(one.end_lineno or 0) - 1] + (one.end_col_offset or 0)
