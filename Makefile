@@ -59,7 +59,7 @@ picture: setup  ## record docs/picture.svg: a fresh account installs llmenv and 
 docs: setup     ## write the documents' tables anew
 	$(BIN)/python docs/generate.py
 
-llmenv-ensure.py: setup ## write the helper as one file, and llmenv-bridge.py beside it
+llmenv-ensure.py: setup ## write the helper as one file, and its companions beside it
 	$(BIN)/llmenv-ensure --pack $@
 
 setup: .venv/ready .venv/proxy/ready
@@ -116,4 +116,4 @@ dist: setup     ## build what a release has: wheel, sdist, the packed files, and
 	cd dist && sums=$$(sha256sum * 2>/dev/null || shasum -a 256 *) && echo "$$sums" >SHA256SUMS
 
 clean:          ## remove what the other targets made
-	rm -rf .venv dist llmenv-ensure.py llmenv-bridge.py .demo .newest .mypy_cache .pytest_cache .ruff_cache .hypothesis realagents/node_modules
+	rm -rf .venv dist llmenv-ensure.py llmenv-bridge.py llmenv-connect.py .demo .newest .mypy_cache .pytest_cache .ruff_cache .hypothesis realagents/node_modules

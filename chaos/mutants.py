@@ -16,7 +16,7 @@ import tempfile
 from pathlib import Path
 from typing import NamedTuple
 
-from packed import BRIDGE, ENSURE
+from packed import BRIDGE, CONNECT, ENSURE
 
 ROOT = Path(__file__).parent.parent
 
@@ -176,14 +176,14 @@ MUTANTS = (
 
 
 def failed(tests: tuple[str, ...], mutant: Mutant | None, directory: Path) -> set[str]:
-    """Run *tests* on the helper and the bridge, of which one is the *mutant*, as copies in
+    """Run *tests* on the one file and its companions, of which one is the *mutant*, as copies in
     *directory*, which is made; return which of them fail.
 
     Raises:
         RuntimeError: the tests could not be run, or one of them was skipped.
     """
     directory.mkdir()
-    for program in (ENSURE, BRIDGE):
+    for program in (ENSURE, BRIDGE, CONNECT):
         changed = mutant is not None and mutant.program == program
         text = mutant.source() if mutant and changed else program.read_text()
         (directory / program.name).write_text(text)

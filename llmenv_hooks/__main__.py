@@ -46,7 +46,7 @@ def _run() -> int:
                 sys.stdout.buffer.write(hookcache.cached_hook(sys.argv[2]))
                 return 0
             if sys.argv[1] == "connect":
-                from llmenv_hooks.helper.connector import connect
+                from llmenv_hooks.connect.connector import connect
 
                 return connect(sys.argv[2])
         from llmenv_hooks.commands import app

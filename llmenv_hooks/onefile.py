@@ -1,8 +1,9 @@
-"""Keeps the files that the hooks call: copies of llmenv-ensure.py and of its bridge.
+"""Keeps the files that the hooks call: copies of llmenv-ensure.py and of its companions.
 
-They lie in $XDG_DATA_HOME/llmenv, as llmenv-ensure-DIGEST.py and llmenv-bridge-DIGEST.py.  So they
-outlive this package, and no version ever changes under a process that loads it.  The same names
-without a digest are links to the newest, for shells that are open while older ones are taken away.
+They lie in $XDG_DATA_HOME/llmenv, as llmenv-ensure-DIGEST.py, llmenv-bridge-DIGEST.py and
+llmenv-connect-DIGEST.py.  So they outlive this package, and no version ever changes under a process
+that loads it.  The same names without a digest are links to the newest, for shells that are open
+while older ones are taken away.
 """
 
 from __future__ import annotations
@@ -11,12 +12,12 @@ import os
 import stat
 import sys
 
-from llmenv_hooks.helper.bridges import bridge_beside
+from llmenv_hooks.helper.companions import companion
 from llmenv_hooks.helper.directories import make_directory, only_ours, ours_alone
 from llmenv_hooks.helper.editions import NEWEST as NEWEST
 from llmenv_hooks.helper.errors import Problem, printable
 from llmenv_hooks.helper.files import link_target, make_link, remove_file
-from llmenv_hooks.helper.packing import packed_bridge, packed_helper
+from llmenv_hooks.helper.packing import PROGRAMS, packed_programs
 from llmenv_hooks.helper.places import xdg_directory
 from llmenv_hooks.helper.processes import has_proc, run_tool
 
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
 def sources() -> list[str]:
     """Return the files that the copies are made of; when they are the same, so are the copies."""
     package = os.path.dirname(os.path.abspath(__file__))
-    rooms = [os.path.join(package, name) for name in ("helper", "bridge")]
+    rooms = [os.path.join(package, name) for name in ("helper", "bridge", "connect")]
     return [entry.path for room in rooms for entry in os.scandir(room) if entry.is_file()]
 
 
@@ -47,7 +48,7 @@ def helpers() -> list[str]:
     Where it cannot be, one line on stderr says why, and it is the package's own file.
     """
     try:
-        return _kept(packed_helper(), packed_bridge())
+        return _kept(packed_programs())
     except Problem as problem:
         own = unpacked()
         print(
@@ -77,8 +78,8 @@ def _is_our_file(seen: os.stat_result) -> bool:
     return stat.S_ISREG(seen.st_mode) and only_ours(seen)
 
 
-def _kept(helper: bytes, bridge: bytes) -> list[str]:
-    """See that both copies are there, and the links to them; return the helper's, and its link.
+def _kept(programs: dict[str, bytes]) -> list[str]:
+    """See that copies of all are there, and the links to them; return the helper's, and its link.
 
     Raises:
         Problem: there is no place for them.
@@ -87,12 +88,11 @@ def _kept(helper: bytes, bridge: bytes) -> list[str]:
 
     place = directory()
     make_directory(place)
-    digest = hashlib.sha256(helper + bridge).hexdigest()[:12]
-    path, newest = (os.path.join(place, name) for name in _names(digest))
-    for copy, link, content in (
-        (bridge_beside(path), bridge_beside(newest), bridge),
-        (path, newest, helper),
-    ):
+    digest = hashlib.sha256(b"".join(programs.values())).hexdigest()[:12]
+    path = os.path.join(place, f"llmenv-ensure-{digest}.py")
+    newest = os.path.join(place, NEWEST)
+    for part, content in programs.items():
+        copy, link = companion(path, part), companion(newest, part)
         try:
             if read(copy) != content:
                 write(copy, content)
@@ -101,10 +101,6 @@ def _kept(helper: bytes, bridge: bytes) -> list[str]:
         except OSError as error:
             raise Problem(f"cannot write {printable(copy)}: {error.strerror or error}") from None
     return [path, newest]
-
-
-def _names(digest: str) -> tuple[str, str]:
-    return f"llmenv-ensure-{digest}.py", NEWEST
 
 
 def read(path: str) -> bytes | None:
@@ -162,8 +158,8 @@ def take_away_all() -> bool:
     try:
         if _take_away(""):
             return False
-        os.unlink(newest)
-        os.unlink(bridge_beside(newest))
+        for part in PROGRAMS:
+            os.unlink(companion(newest, part))
         os.rmdir(os.path.join(place, "__pycache__"))
     except (OSError, Problem):
         pass  # there is none, or something else lies there
@@ -194,14 +190,14 @@ def _take_away(kept: str) -> set[str]:
 def _is_of_a_link(path: str) -> bool:
     """True for the bytecode of a link, which is soon that of another copy."""
     directory, name = os.path.split(path)
-    links = (NEWEST, bridge_beside(NEWEST))
+    links = [companion(NEWEST, part) for part in PROGRAMS]
     return os.path.basename(directory) == "__pycache__" and f"{name.partition('.')[0]}.py" in links
 
 
 def _digests(place: str) -> set[str]:
     import re
 
-    pattern = re.compile(r"llmenv-(?:ensure|bridge)-([0-9a-f]{12})\.py")
+    pattern = re.compile(rf"llmenv-(?:{'|'.join(PROGRAMS)})-([0-9a-f]{{12}})\.py")
     return {found[1] for name in os.listdir(place) if (found := pattern.fullmatch(name))}
 
 
@@ -209,7 +205,7 @@ def _is_run(place: str, digest: str, command_line: bytes) -> bool:
     """True when *command_line* names a copy in *place*; others have copies of the same digest."""
     return any(
         os.fsencode(os.path.join(place, f"llmenv-{part}-{digest}.py")) in command_line
-        for part in ("ensure", "bridge")
+        for part in PROGRAMS
     )
 
 

@@ -18,7 +18,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 from daemons import DEADLINE_S, alive, free_port, kill, processes_with, wait_until
 from packed import BRIDGE
 
-from llmenv_hooks.helper.bridges import BOOT
+from llmenv_hooks.helper.bridges import WITHOUT_SSL
+from llmenv_hooks.helper.companions import BOOT
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -27,7 +28,7 @@ SERVER = Path(__file__).parent / "bridge" / "server.py"
 # The package's, or the one file that chaos/mutants.py has broken.
 PROGRAM = ["-m", "llmenv_hooks.bridge"]
 if "LLMENV_TEST_HELPER" in os.environ:
-    PROGRAM = ["-c", BOOT, str(BRIDGE)]
+    PROGRAM = ["-c", WITHOUT_SSL + BOOT, str(BRIDGE)]
 LATEST = "2025-11-25"
 MODERN = "2026-07-28"
 KEY = "io.modelcontextprotocol/"

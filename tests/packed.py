@@ -1,6 +1,6 @@
 """The helper as it ships, one file: the tests import, run and break it through this module alone.
 
-`ensure` is the module and ENSURE its path; BRIDGE is the bridge beside it.  The variable
+`ensure` is the module and ENSURE its path; BRIDGE and CONNECT are its companions.  The variable
 LLMENV_TEST_HELPER names another file, such as one that chaos/mutants.py has broken.
 """
 
@@ -14,7 +14,8 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from llmenv_hooks.helper.packing import packed_bridge, packed_helper
+from llmenv_hooks.helper.companions import companion
+from llmenv_hooks.helper.packing import packed_programs
 
 if TYPE_CHECKING:
     import pytest
@@ -22,20 +23,22 @@ if TYPE_CHECKING:
 
 
 def _packed() -> Path:
-    """Write the one file, and the bridge beside it, where each worker finds what they are now."""
-    helper, bridge = packed_helper(), packed_bridge()
-    digest = hashlib.sha256(helper + bridge).hexdigest()[:16]
+    """Write the one file, and its companions, where each worker finds what they are now."""
+    programs = packed_programs()
+    digest = hashlib.sha256(b"".join(programs.values())).hexdigest()[:16]
     directory = Path(tempfile.gettempdir(), f"llmenv-tests-{os.getuid()}", digest)
     directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-    for name, content in (("llmenv-bridge.py", bridge), ("llmenv-ensure.py", helper)):
-        part = directory / f"{name}.{os.getpid()}"
-        part.write_bytes(content)
-        part.rename(directory / name)
-    return directory / "llmenv-ensure.py"
+    helper = directory / "llmenv-ensure.py"
+    for part, content in programs.items():
+        new = directory / f"{part}.{os.getpid()}"
+        new.write_bytes(content)
+        new.rename(companion(str(helper), part))
+    return helper
 
 
 __all__ = [
     "BRIDGE",
+    "CONNECT",
     "CRASH",
     "ENSURE",
     "LOAD",
@@ -49,7 +52,7 @@ __all__ = [
 ]
 
 ENSURE = Path(os.environ.get("LLMENV_TEST_HELPER") or _packed())
-BRIDGE = ENSURE.with_name(ENSURE.name.replace("ensure", "bridge"))
+BRIDGE, CONNECT = (Path(companion(str(ENSURE), part)) for part in ("bridge", "connect"))
 
 if not TYPE_CHECKING:
     sys.path.insert(0, str(ENSURE.parent))

@@ -37,9 +37,9 @@ def test_two_builds_are_the_same_bytes(tmp_path: Path) -> None:
     second = built(tmp_path / "another place", 0o077, "Asia/Tokyo")
     assert first == second
     stem = f"llmenv_hooks-{__version__}"
-    packed = {"llmenv-ensure.py", "llmenv-bridge.py", "SHA256SUMS"}
-    assert set(first) == {f"{stem}-py3-none-any.whl", f"{stem}.tar.gz", *packed}
-    assert first["SHA256SUMS"].count(b"\n") == 4
+    packed = {f"llmenv-{part}.py" for part in ("ensure", "bridge", "connect")}
+    assert set(first) == {f"{stem}-py3-none-any.whl", f"{stem}.tar.gz", *packed, "SHA256SUMS"}
+    assert first["SHA256SUMS"].count(b"\n") == 5
 
 
 def test_the_changelog_has_the_version() -> None:

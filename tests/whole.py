@@ -17,7 +17,6 @@ from llmenv_hooks.helper.failures import *  # noqa: F403
 from llmenv_hooks.helper.files import *  # noqa: F403
 from llmenv_hooks.helper.foreground import *  # noqa: F403
 from llmenv_hooks.helper.handed import *  # noqa: F403
-from llmenv_hooks.helper.handover import *  # noqa: F403
 from llmenv_hooks.helper.identity import *  # noqa: F403
 from llmenv_hooks.helper.keepers import *  # noqa: F403
 from llmenv_hooks.helper.launch import *  # noqa: F403
@@ -44,7 +43,6 @@ from llmenv_hooks.helper.services import *  # noqa: F403
 from llmenv_hooks.helper.sight import *  # noqa: F403
 from llmenv_hooks.helper.sockets import *  # noqa: F403
 from llmenv_hooks.helper.statefiles import *  # noqa: F403
-from llmenv_hooks.helper.status import *  # noqa: F403
 from llmenv_hooks.helper.stopping import *  # noqa: F403
 from llmenv_hooks.helper.version import *  # noqa: F403
 from llmenv_hooks.helper.workers import *  # noqa: F403

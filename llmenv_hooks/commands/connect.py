@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from llmenv_hooks.commands.parameters import service_argument
-from llmenv_hooks.helper.connector import connect
+from llmenv_hooks.connect.connector import connect
 
 
 def connect_agent(name: Annotated[str, service_argument()]) -> None:

@@ -54,9 +54,9 @@ def _run_command(arguments: Arguments) -> int:
 
         return hook_pass(*arguments.hook)
     if "--connect" in arguments.values:
-        from llmenv_hooks.helper.connector import connect
+        from llmenv_hooks.helper.companions import CONNECT, become
 
-        return connect(arguments.values["--connect"])
+        become(CONNECT, arguments.values["--connect"])
     if "--foreground" in arguments.values:
         from llmenv_hooks.helper.foreground import keep
 

@@ -1,25 +1,14 @@
-"""How a stdio server is put onto an address: by our own bridge, or by mcp-proxy.
-
-Our bridge is llmenv-bridge.py beside the helper's one file, or the rooms of the package.
-"""
+"""How a stdio server is put onto an address: by our own bridge, or by mcp-proxy."""
 
 from __future__ import annotations
 
-import os
-import sys
-
-from llmenv_hooks.helper.errors import Problem, printable
+from llmenv_hooks.helper.companions import BRIDGE, command_of_part
 from llmenv_hooks.helper.places import Files
 from llmenv_hooks.helper.programs import mcp_proxy_command, program_path
 from llmenv_hooks.helper.services import GUARDED, NO_BRIDGE, Service, bind_option
 from llmenv_hooks.helper.sockets import socket_path
 
-# Python keeps the bytecode of modules alone, and asyncio without ssl is 4 MB and 10 ms less.
-BOOT = (
-    "import sys; sys.modules['ssl'] = None; where, _, name = sys.argv.pop(1).rpartition('/');"
-    " sys.path.append(where); name = name.removesuffix('.py'); __import__(name);"
-    " sys.exit(sys.modules[name].main())"
-)
+WITHOUT_SSL = "import sys; sys.modules['ssl'] = None; "  # asyncio is 4 MB and 10 ms less
 
 
 def command_line(service: Service, files: Files, listening: int | None = None) -> list[str]:
@@ -43,30 +32,6 @@ def command_line(service: Service, files: Files, listening: int | None = None) -
     return [proxy, *leading, *options, "--", *command]
 
 
-def bridge_program() -> str:
-    """Return what BOOT loads: the path of llmenv-bridge.py, or of the package's module.
-
-    Raises:
-        Problem: this is the helper's one file, and llmenv-bridge.py is not beside it.
-    """
-    here = os.path.abspath(__file__)
-    if __name__.startswith("llmenv_hooks."):
-        root = os.path.dirname(os.path.dirname(os.path.dirname(here)))
-        return os.path.join(root, "llmenv_hooks.bridge.program")
-    beside = bridge_beside(here)
-    if os.path.isfile(beside):
-        return beside
-    raise Problem(
-        f"{printable(beside)} is not there; copy it too: llmenv-ensure --pack writes both"
-    )
-
-
-def bridge_beside(helper: str) -> str:
-    """Return where the bridge lies that belongs to the one file at the path *helper*."""
-    directory, name = os.path.split(helper)
-    return os.path.join(directory, name.replace("ensure", "bridge", 1))
-
-
 def _guarded(service: Service, files: Files) -> list[str]:
     """Return our bridge's command line, without the server's."""
     options = ["--name", service.name, *bind_option(service), "--socket", socket_path(files)]
@@ -74,4 +39,4 @@ def _guarded(service: Service, files: Files) -> list[str]:
     options += ["--start-timeout", f"{service.start_timeout:g}"]
     for origin in service.origins:
         options += ["--origin", origin]
-    return [sys.executable, "-I", "-S", "-c", BOOT, bridge_program(), *options]
+    return command_of_part(BRIDGE, *options, first=WITHOUT_SSL)

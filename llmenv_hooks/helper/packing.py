@@ -1,28 +1,34 @@
-"""The one file: the rooms of a package, one after the other, as one text.
+"""The one file: the rooms of a program, one after the other, as one text.
 
 Owns llmenv-ensure.py, what the hooks call, what the tests drive, and what people copy to another
-machine; and llmenv-bridge.py beside it.  SQLite ships its amalgamation the same way.  The same
+machine; and its companions beside it.  SQLite ships its amalgamation the same way.  The same
 source gives the same bytes under every Python, since the text is taken as it stands, but for two
-things: imports among rooms are left out, also those in functions; and annotations are strings, so
-that no run has to import __future__.
+things: imports among rooms are left out, also those in functions; and so are annotations, which
+each run would load, or they are strings, so that it need not import __future__.
 """
 
 from __future__ import annotations
 
 import os
 
-from llmenv_hooks.helper.bridges import bridge_beside, bridge_program
+from llmenv_hooks.helper.companions import BRIDGE, CONNECT, HELPER, companion, program
 from llmenv_hooks.helper.errors import Problem, UsageError, printable
 from llmenv_hooks.helper.version import __version__
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import ast
+    from collections.abc import Iterable
 
-HELPER, BRIDGE = "llmenv_hooks.helper", "llmenv_hooks.bridge"
+# Each program, and the rooms that it begins with; the one file comes last, since others name it.
+PROGRAMS = {
+    BRIDGE: ("llmenv_hooks.bridge.__main__",),
+    CONNECT: ("llmenv_hooks.connect.__main__",),
+    HELPER: ("llmenv_hooks.helper.seed", "llmenv_hooks.helper.__main__"),
+}
 
 HEADING = """\
-# {name} {version}: generated from the rooms of {package}; change those, not this file.
+# {name} {version}: generated from the rooms of llmenv_hooks; change those, not this file.
 # SPDX-License-Identifier: MIT
 import sys
 
@@ -48,7 +54,7 @@ class Room:
         self.typing: set[str] = set()
         self.defines: list[str] = []
         self.text = ""
-        source = _with_quoted_annotations(source)
+        source = _without_annotations(source)
         lines = source.splitlines(keepends=True)
         body = ast.parse(source).body
         for node in body:
@@ -97,30 +103,39 @@ class Room:
         return _names(node) == ["TYPE_CHECKING"]
 
 
-def _with_quoted_annotations(source: str) -> str:
-    """Return *source* with each annotation as a string on one line."""
+def _without_annotations(source: str) -> str:
+    """Return *source* with no annotation in a signature, and elsewhere each as a string."""
     import ast
     from itertools import accumulate
 
-    found: list[ast.expr] = []
-    for node in ast.walk(ast.parse(source)):
-        one = node.returns if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)) else None
-        one = node.annotation if isinstance(node, (ast.arg, ast.AnnAssign)) else one
-        found += [one] if one else []
     whole = source.encode()
     starts = [0, *accumulate(map(len, whole.splitlines(keepends=True)))]
-    for one in sorted(found, key=lambda one: (one.lineno, one.col_offset), reverse=True):
-        first = starts[one.lineno - 1] + one.col_offset
-        last = starts[(one.end_lineno or 0) - 1] + (one.end_col_offset or 0)
-        text = " ".join(whole[first:last].decode().split())
-        whole = whole[:first] + repr(text).encode() + whole[last:]
+
+    def ends(node: ast.expr | ast.arg) -> tuple[int, int]:
+        last = starts[(node.end_lineno or 0) - 1] + (node.end_col_offset or 0)
+        return starts[node.lineno - 1] + node.col_offset, last
+
+    changes: list[tuple[int, int, bytes]] = []
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)) and node.returns:
+            first, last = ends(node.returns)
+            changes.append((whole.rindex(b" ->", 0, first), last, b""))
+        elif isinstance(node, ast.arg) and node.annotation:
+            first, last = ends(node)
+            changes.append((first, last, node.arg.encode()))
+        elif isinstance(node, ast.AnnAssign):
+            first, last = ends(node.annotation)
+            text = " ".join(whole[first:last].decode().split())
+            changes.append((first, last, repr(text).encode()))
+    for first, last, new in sorted(changes, reverse=True):
+        whole = whole[:first] + new + whole[last:]
     return whole.decode()
 
 
 def _rooms_of(node: ast.ImportFrom) -> set[str]:
     """Return the rooms that `from ROOM import NAMES` or `from PACKAGE import ROOMS` takes."""
     module = str(node.module)
-    if module in (HELPER, BRIDGE):
+    if module.count(".") == 1:
         return {f"{module}.{alias.name}" for alias in node.names}
     return {module}
 
@@ -136,23 +151,16 @@ def _names(node: ast.stmt) -> list[str]:
     return [one.id for one in found if isinstance(one, ast.Name)]
 
 
-def packed_helper() -> bytes:
-    """Return llmenv-ensure.py; where this runs as that file, its own text."""
-    return packed("llmenv-ensure", HELPER) if _runs_unpacked() else _read(__file__)
-
-
-def packed_bridge() -> bytes:
-    """Return llmenv-bridge.py; where this runs as the one file, the text of the one beside it.
+def packed_programs() -> dict[str, bytes]:
+    """Return the text of each program in PROGRAMS; where this is one of them, as they lie there.
 
     Raises:
-        Problem: that is not there.
-        OSError: it cannot be read.
+        Problem: one is not there.
+        OSError: one cannot be read.
     """
-    return packed("llmenv-bridge", BRIDGE) if _runs_unpacked() else _read(bridge_program())
-
-
-def _runs_unpacked() -> bool:
-    return __name__.startswith("llmenv_hooks.")
+    if __name__.startswith("llmenv_hooks."):
+        return {part: packed(f"llmenv-{part}", rooms) for part, rooms in PROGRAMS.items()}
+    return {part: _read(__file__ if part == HELPER else program(part)) for part in PROGRAMS}
 
 
 def _read(path: str) -> bytes:
@@ -160,20 +168,17 @@ def _read(path: str) -> bytes:
         return file.read()
 
 
-def packed(name: str, package: str) -> bytes:
-    """Return the rooms of *package*, and those that they use, as the text of one program *name*.
+def packed(name: str, begin: Iterable[str]) -> bytes:
+    """Return the rooms that *begin* a program *name*, and all that they use, as one text.
 
     Raises:
         ValueError: two rooms define the same name, or import each other.
     """
-    root = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
     rooms: dict[str, Room] = {}
-    for file in sorted(os.listdir(os.path.join(root, *package.split(".")))):
-        if file.endswith(".py") and file != "__init__.py":
-            _collect(f"{package}.{file.removesuffix('.py')}", root, rooms)
     ordered: list[Room] = []
-    for each in sorted(rooms.values(), key=lambda room: room.name.endswith("__main__")):
-        _place(each, rooms, ordered, [])
+    for first in begin:
+        _collect(first, rooms)
+        _place(rooms[first], rooms, ordered, [])
     owners: dict[str, str] = {}
     for room in ordered:
         for defined in room.defines:
@@ -182,21 +187,22 @@ def packed(name: str, package: str) -> bytes:
             owners[defined] = room.name
     imports = sorted(set().union(*(room.imports for room in ordered)) - {"import sys\n"})
     typing = sorted(set().union(*(room.typing for room in ordered)), key=_imports_first)
-    text = HEADING.format(name=name, version=__version__, package=package)
+    text = HEADING.format(name=name, version=__version__)
     text += "".join(imports) + "\nTYPE_CHECKING = False\nif TYPE_CHECKING:\n" + "".join(typing)
     for room in ordered:
         text += f"\n\n# {'-' * 8} {room.name.rpartition('.')[2]} {'-' * 8}\n\n{room.text}"
     return text.encode()
 
 
-def _collect(name: str, root: str, rooms: dict[str, Room]) -> None:
+def _collect(name: str, rooms: dict[str, Room]) -> None:
     """Read the room *name*, and all that it uses, into *rooms*."""
     if name in rooms:
         return
+    root = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
     with open(os.path.join(root, *name.split(".")) + ".py", encoding="utf-8") as file:
         rooms[name] = Room(name, file.read())
     for used in sorted(rooms[name].uses):
-        _collect(used, root, rooms)
+        _collect(used, rooms)
 
 
 def _place(room: Room, rooms: dict[str, Room], ordered: list[Room], above: list[str]) -> None:
@@ -215,18 +221,19 @@ def _imports_first(line: str) -> tuple[bool, str]:
 
 
 def pack(path: str) -> None:
-    """Write llmenv-ensure.py to the absolute *path*, and beside it the bridge.
+    """Write llmenv-ensure.py to the absolute *path*, and its companions beside it.
 
-    The bridge's name has `bridge` where that of *path* has `ensure`.  Each is put there by rename.
+    Their names have `bridge` or `connect` where that of *path* has `ensure`.  Each is put there by
+    rename.
 
     Raises:
         UsageError: the name of *path* is no such name.
         Problem: they cannot be written.
     """
-    beside = bridge_beside(path)
-    if beside == path:
-        raise UsageError(f"--pack wants a name with `ensure` in it, not {printable(path)}")
-    for place, content in ((beside, packed_bridge()), (path, packed_helper())):
+    if [part for part in PROGRAMS if part in os.path.basename(path)] != [HELPER]:
+        raise UsageError(f"--pack wants a name with `{HELPER}` in it, not {printable(path)}")
+    for part, content in packed_programs().items():
+        place = companion(path, part)
         temporary = place + ".tmp"
         try:
             with open(temporary, "wb") as file:

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 import pytest
 from packed import ensure
 
+from llmenv_hooks.helper.status import inspect
+
 if TYPE_CHECKING:
     from daemons import (
         World,
@@ -59,5 +61,5 @@ def test_what_a_failure_file_holds_is_harmless(world: World) -> None:
     failure = ensure.read_failure(world.files)
     assert failure is not None
     assert failure.message.isprintable()
-    status = ensure.inspect(world.service(), str(world.state))
+    status = inspect(world.service(), str(world.state))
     assert (status.state, status.detail.isprintable()) == ("failed", True)

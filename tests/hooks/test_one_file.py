@@ -23,7 +23,7 @@ from packed import ENSURE
 from shells import AT_ONCE, DUE, SHELLS, Shell, helpers, hook_text, prompts_until
 
 from llmenv_hooks import hookvalues, interpreters, onefile, render
-from llmenv_hooks.helper.packing import packed_helper
+from llmenv_hooks.helper.packing import packed_programs
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -36,7 +36,7 @@ FAILED = "llmenv: the helper failed: "
 def helper(world: World) -> Path:
     """A copy of the helper, for a test to break."""
     path = world.root / "helper-to-break.py"
-    path.write_bytes(packed_helper())
+    path.write_bytes(packed_programs()["ensure"])
     return path
 
 
@@ -267,7 +267,7 @@ def test_a_hook_calls_nothing_of_the_package(world: World, name: str) -> None:
     done = llmenv(world, "hook", name)
     assert (done.returncode, done.stderr) == (0, "")
     (copy,) = copies(world)
-    assert copy.read_bytes() == packed_helper()
+    assert copy.read_bytes() == packed_programs()["ensure"]
     assert (data(world).stat().st_mode & 0o777, copy.stat().st_mode & 0o777) == (0o700, 0o600)
     assert str(copy) in done.stdout
     assert str(ENSURE.parent) not in done.stdout
@@ -289,7 +289,7 @@ def test_a_copy_that_is_not_right_is_put_right(world: World, kind: str) -> None:
         copy.rename(world.root / "elsewhere")
         copy.symlink_to(world.root / "elsewhere")
     assert llmenv(world, "hook", "bash").stdout == text
-    assert copy.read_bytes() == packed_helper()
+    assert copy.read_bytes() == packed_programs()["ensure"]
     assert not copy.is_symlink()
     assert copy.stat().st_mode & 0o777 == 0o600
 

@@ -473,5 +473,5 @@ def test_llmenv_connect_needs_no_typer(world: World) -> None:
     )
     assert json.loads(done.stdout) == {"jsonrpc": "2.0", "id": 1, "result": {}}
     imported = {line.rpartition(b"|")[2].strip().decode() for line in done.stderr.splitlines()}
-    assert "llmenv_hooks.helper.connector" in imported
+    assert "llmenv_hooks.connect.connector" in imported
     assert not imported & {"typer", "asyncio", "http.client", "subprocess", "tomllib"}

@@ -21,6 +21,8 @@ from mcp import ClientSession
 from mcp.client.streamable_http import streamable_http_client
 from packed import ENSURE, ensure
 
+from llmenv_hooks.helper.status import inspect
+
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Coroutine, Iterator
 
@@ -194,7 +196,7 @@ def test_deep_check_revives_a_dead_stdio_server(home: Home, url: str) -> None:
     wait_until(lambda: gone(child), TIMEOUT_S)  # the stdio server dies
 
     assert home.bring_up() == ("already-running", proxy), "nothing cheap can see it"
-    assert ensure.inspect(home.service(), str(home.state)).state == "broken"
+    assert inspect(home.service(), str(home.state)).state == "broken"
     outcome, revived = home.bring_up("--deep")
     assert outcome == "spawned"
     assert revived != proxy

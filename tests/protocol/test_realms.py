@@ -22,6 +22,8 @@ from daemons import (
 )
 from packed import ensure
 
+from llmenv_hooks.helper.status import inspect
+
 
 def test_a_clock_of_the_containers_own_keeps_no_hung_daemon(world: World) -> None:
     """lxcfs(1) puts its own file over /proc/uptime, and the times of processes are the host's."""
@@ -100,11 +102,11 @@ def test_two_hosts_share_a_home(world: World, another_host: list[object]) -> Non
     assert (done.returncode, done.stdout, done.stderr) == (0, f"stub spawned pid={pid}\n", "")
     assert world.ensure().stdout == f"stub already-running pid={pid}\n"
     assert (world.state / f"stub@{ensure.hostname()}.pid").read_text() == f"{pid}\n"
-    assert ensure.inspect(world.service(), str(world.state)).pid == pid
+    assert inspect(world.service(), str(world.state)).pid == pid
     assert ensure.stop(world.service(), str(world.state)) is True
     assert world.daemons() == []
     assert published(world) == another_host
-    assert ensure.inspect(world.service(), str(world.state)).state == "stopped"
+    assert inspect(world.service(), str(world.state)).state == "stopped"
     (world.state / "stub.log").write_text("theirs\n")
     world.write_config()
     logs = world.run([PYTHON, "-m", "llmenv_hooks", "logs", "stub"])

@@ -21,6 +21,8 @@ from daemons import (
 from outcomes import llmenv, refused
 from packed import ENSURE, LOAD, ensure, patch
 
+from llmenv_hooks.helper.status import inspect
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -41,7 +43,7 @@ def test_a_stopped_service_stays_stopped_until_it_is_started(world: World) -> No
     assert world.run(world.hook_argv()).returncode == 1
     assert len(world.told("starts")) == 1
     assert not world.path("fail").exists()
-    assert ensure.inspect(world.service(), str(world.state)).state == "stopped"
+    assert inspect(world.service(), str(world.state)).state == "stopped"
     revive = f"{LOAD}\nservice = ensure.load_config().services[0];"
     revive += "print(ensure.ensure(service, ensure.state_dir(), revive=True).outcome)"
     done = world.run([PYTHON, "-c", revive, str(ENSURE)])

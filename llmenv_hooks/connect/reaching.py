@@ -9,6 +9,9 @@ from __future__ import annotations
 import os
 import time
 
+from llmenv_hooks.connect.webwire import WebWire
+from llmenv_hooks.connect.wires import Ended, SocketWire
+
 # For rooms that load these when they need them: by then an upgrade may have taken the package away
 # under us.
 from llmenv_hooks.helper import launch, managers, renaming, stopping  # noqa: F401
@@ -22,15 +25,13 @@ from llmenv_hooks.helper.protocol import ensure
 from llmenv_hooks.helper.realms import our_files
 from llmenv_hooks.helper.services import GUARDED, MCP_PROXY, Service, valid_name
 from llmenv_hooks.helper.sockets import bridge_listens, socket_path
-from llmenv_hooks.helper.webwire import WebWire
-from llmenv_hooks.helper.wires import Ended, SocketWire
 from llmenv_hooks.helper.workers import begin_work, outcome_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from llmenv_hooks.connect.wires import Wire
     from llmenv_hooks.helper.configs import Config
     from llmenv_hooks.helper.places import Files
-    from llmenv_hooks.helper.wires import Wire
 
 STOPPED_EVERY_S = 0.25  # how often to look whether a service that was stopped is started again
 LISTENS_EVERY_S = 0.02  # how often to look whether its bridge listens

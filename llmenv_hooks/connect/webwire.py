@@ -12,6 +12,7 @@ import _thread
 import os
 import time
 
+from llmenv_hooks.connect.wires import CHUNK, CONNECT_S, Ended, Item, Wire
 from llmenv_hooks.helper.errors import printable
 from llmenv_hooks.helper.jsonrpc import (
     INVALID_PARAMS,
@@ -27,7 +28,6 @@ from llmenv_hooks.helper.jsonrpc import (
 )
 from llmenv_hooks.helper.mcp import JSON_HEADERS, events, http_connection
 from llmenv_hooks.helper.output import say
-from llmenv_hooks.helper.wires import CHUNK, CONNECT_S, Ended, Item, Wire
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

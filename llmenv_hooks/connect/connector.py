@@ -7,11 +7,12 @@ since nobody knows whether it was done.
 
 from __future__ import annotations
 
-import os
 import sys
 import time
 
-from llmenv_hooks.helper.agentpipe import STDIN, STDOUT, AgentPipe
+from llmenv_hooks.connect.agentpipe import STDIN, STDOUT, AgentPipe
+from llmenv_hooks.connect.reaching import Start
+from llmenv_hooks.connect.wires import Ended, Item, Wire
 from llmenv_hooks.helper.errors import Problem, printable
 from llmenv_hooks.helper.jsonrpc import (
     INVALID_REQUEST,
@@ -25,29 +26,17 @@ from llmenv_hooks.helper.jsonrpc import (
     failure,
 )
 from llmenv_hooks.helper.output import say
-from llmenv_hooks.helper.reaching import Start
-from llmenv_hooks.helper.wires import Ended, Item, Wire
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from typing import NoReturn
 
 LAST_CALLS_S = 2.0  # for what is under way once the agent will say no more
 RESTART_S = 5.0  # how long after a service went it may be stopped only to be started again
 SHORT_LIFE_S = 1.0  # a wire that ends sooner is replaced after a pause, unless something waits
 MOST_LOSSES = 3  # short lives in a row without an answer, before what waits is given up
 MOST_PAUSE_S = 64.0
-AS_A_MODULE = (
-    "import sys; where, name = sys.argv[1:3]; del sys.argv[1:3];"
-    " sys.path.append(where); sys.exit(__import__(name).main())"
-)
 OWN_ID = "llmenv-connect"  # of the `initialize` that is repeated
 
 
 def connect(name: str) -> int:
     """Be the stdio MCP server that is the service *name*, until the agent ends; return 0."""
-    if __name__ == "__main__":
-        _become_a_module(name)
     import signal
 
     # Whoever started us may ignore it, and then no child of ours could be waited for.
@@ -56,15 +45,15 @@ def connect(name: str) -> int:
     return 0
 
 
-def _become_a_module(name: str) -> NoReturn:
-    """Run this file, which was run as a script, anew as a module.
-
-    Python keeps no bytecode of a script, and to compile it takes as much memory again as all else:
-    for as long as the agent lives, and once for each agent.
-    """
-    directory, file = os.path.split(os.path.abspath(__file__))
-    words = [directory, file.removesuffix(".py"), "--connect", name]
-    os.execv(sys.executable, [sys.executable, "-I", "-S", "-c", AS_A_MODULE, *words])
+def main() -> int:
+    """Run as a program whose one argument is the name of the service; return the exit status."""
+    if len(sys.argv) != 2:
+        say(2, "usage: llmenv-connect NAME")
+        return 2
+    try:
+        return connect(sys.argv[1])
+    except KeyboardInterrupt:
+        return 130
 
 
 class Connector:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 
+from llmenv_hooks.connect.wires import CHUNK, Lines
 from llmenv_hooks.helper.jsonrpc import MOST_MESSAGE_BYTES
-from llmenv_hooks.helper.wires import CHUNK, Lines
 
 STDIN, STDOUT = 0, 1
 
