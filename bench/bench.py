@@ -85,7 +85,7 @@ PARTS = {
     "fish": {
         "an empty loop": "true",
         "an empty function": "f",
-        "the clock": "builtin test {proof} -nt $__llmenv_terminal",
+        "the clock": "builtin test {proof} -nt $__llmenv_clock",
         PROOF: "builtin test {alive} -nt {config}",
         "the whole hook": "__llmenv_hook",
     },

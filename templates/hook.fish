@@ -23,10 +23,8 @@ if status is-interactive; and test -z "$LLMENV_DISABLE"
         # The first link leads to the time of the last look, by way of what the daemon holds open, and
         # nowhere once the daemon is dead, or this hook is no longer the right one. The terminal,
         # written to for this prompt, is the clock that costs least. One test is faster than several.
-        # What needs no look at a file comes first: fish 4 evaluates that twice.
-        builtin test "c$LLMENV_CONFIG" = "c$__llmenv_config" \
-            -a {{ alive }} -nt {{ config }} \
-            -a {{ services[0].proof }} -nt $__llmenv_terminal
+        builtin test {{ alive }} -nt {{ config }} \
+            -a {{ services[0].proof }} -nt $__llmenv_clock
 {% if services[1:] %}
         and not builtin path is -v{% for service in services[1:] %} {{ service.alive[0] }}{% endfor %}
 
@@ -42,13 +40,25 @@ if status is-interactive; and test -z "$LLMENV_DISABLE"
     end
 
 {% if services and proc %}
+    # Is this hook's config the one that is wanted? Then no prompt compares them until LLMENV_CONFIG is
+    # set: after that the next one looks, since no file is newer than itself.
+    function __llmenv_is_wanted
+        builtin test "c$LLMENV_CONFIG" = "c$__llmenv_config"
+        and set -g __llmenv_clock $__llmenv_terminal
+    end
+
+    function __llmenv_hear --on-variable LLMENV_CONFIG
+        set -g __llmenv_clock {{ services[0].proof }}
+    end
+
     # All of the look: also for a daemon that holds nothing open but its log, or has this host's own
     # files, and by this shell's own clock, which nobody sets back. To fish 3.6 two missing files are
     # the same one.
     function __llmenv_look
         builtin read -d ' ' -l __llmenv_now __llmenv_rest </proc/uptime
         builtin test $__llmenv_now -lt $__llmenv_due
-        and builtin test {{ life }} -nt {{ config }} -a "c$LLMENV_CONFIG" = "c$__llmenv_config"
+        and builtin test {{ life }} -nt {{ config }}
+        and __llmenv_is_wanted
 {% for service in services %}
         and begin
 {% for link in service.alive %}
@@ -177,5 +187,7 @@ if status is-interactive; and test -z "$LLMENV_DISABLE"
     set -g __llmenv_terminal (builtin path resolve /proc/self/fd/0)
     builtin test "$__llmenv_terminal" -ef /proc/self/fd/0
     or set -g __llmenv_terminal /proc/self/fd/0
+    __llmenv_hear
+    __llmenv_is_wanted
 {% endif %}
 end

@@ -1,18 +1,17 @@
 """One attempt at a service: what both halves of the protocol, `protocol` and `launch`, share.
 
-An attempt has a deadline, tells why it waits, and writes down why it failed.
+An attempt has a deadline, tells why it waits, and writes down why it failed.  What a look at a live
+daemon does not need is imported where it is used.
 """
 
 from __future__ import annotations
 
 import time
 
-from llmenv_hooks.helper.bridges import command_line
 from llmenv_hooks.helper.errors import EnsureOutcome, NotYet, Problem, Result, printable
 from llmenv_hooks.helper.failures import attempt_digest, note_failure
 from llmenv_hooks.helper.keepers import ask_to_look, keeper_of
 from llmenv_hooks.helper.logfile import cut_log, note_in_log
-from llmenv_hooks.helper.mcp import deep_check
 from llmenv_hooks.helper.pidfile import read_pidfile
 from llmenv_hooks.helper.places import Files, cannot_use
 from llmenv_hooks.helper.programs import expanded, on_path
@@ -147,6 +146,8 @@ class Attempt:
         Raises:
             Problem: a variable is not set, or a program is not there; it is written down.
         """
+        from llmenv_hooks.helper.bridges import command_line
+
         try:
             service = expanded(self.service)
             return service, command_line(service, self.files, self.listening)
@@ -159,6 +160,8 @@ class Attempt:
         """True when the deep check is asked for, and finds that the stdio server is gone."""
         if not self.deep:
             return False
+        from llmenv_hooks.helper.mcp import deep_check
+
         verdict = deep_check(self.service)
         if verdict in ("busy", "unknown"):
             self.note = f"{self.service.name}: answers its port, but the deep check says {verdict}"

@@ -126,6 +126,26 @@ def test_another_config_reaches_an_open_shell(world: World, name: str, tmp_path:
         revives(shell, world)
 
 
+@pytest.mark.skipif(not PROC, reason="compares at each prompt")
+def test_fish_hears_of_another_config_in_any_scope(world: World, tmp_path: Path) -> None:
+    """A prompt compares again after each that is set, also where another hides it."""
+    with World(tmp_path / "other") as elsewhere, Shell("fish", world) as shell:
+        elsewhere.write_config()
+        wait_until(world.proved)
+        takes_up(shell, world)
+        clock = shows(shell, "__llmenv_terminal")
+        assert shows(shell, "__llmenv_clock") == clock
+        function = "function local; set -lx LLMENV_CONFIG /none; echo $__llmenv_clock; end"
+        assert shell.run(function) == (0, "")
+        assert shell.run("local") == (0, str(world.path("proof")))
+        assert shows(shell, "__llmenv_clock") == clock
+        hidden = f"set -lx LLMENV_CONFIG {world.config}; set -gx LLMENV_CONFIG {elsewhere.config}"
+        assert shell.run(f"begin; {hidden}; end") == (0, "")
+        assert shell.run() == (0, "")
+        assert shows(shell, "__llmenv_clock") != clock
+        wait_until(lambda: elsewhere.told("listening"))
+
+
 @EACH
 def test_two_edits_in_one_second_both_arrive(world: World, name: str) -> None:
     with Shell(name, world) as shell:
