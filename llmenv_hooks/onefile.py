@@ -65,10 +65,14 @@ def unpacked() -> str:
 
 
 def is_right(path: str) -> bool:
-    """True while *path*, one of `helpers()`, is there, and nobody else can have changed it."""
+    """True while *path*, one of `helpers()`, is there, and nobody else can have changed it.
+
+    So it is for its companions.
+    """
     try:
         return path == unpacked() or (
-            ours_alone(os.path.dirname(path)) and _is_our_file(os.lstat(path))
+            ours_alone(os.path.dirname(path))
+            and all(_is_our_file(os.lstat(companion(path, part))) for part in PROGRAMS)
         )
     except OSError:
         return False

@@ -38,8 +38,8 @@ or `NAME not-running`.
     --foreground NAME   stay in front of the daemon of the service NAME, for a
                      service manager: take over what runs, start it again when
                      it dies; SIGTERM ends both
-    --pack PATH      write this program to PATH, as one file, and its bridge
-                     beside it
+    --pack PATH      write this program to PATH, as one file, and its companions
+                     beside it: the bridge, and what --connect runs
     --hook STATE CONFIG [...]   as the prompt hook calls it: detached, silent,
                      with growing pauses
 

@@ -25,10 +25,16 @@ BOOT = (
 
 
 def companion(packed: str, part: str) -> str:
-    """Return where *part*, one of PARTS, lies beside another at the path *packed*."""
+    """Return where *part*, one of PARTS, lies beside another at the path *packed*.
+
+    Raises:
+        Problem: that is no name of one.
+    """
     directory, name = os.path.split(packed)
-    own = next(one for one in PARTS if one in name)
-    return os.path.join(directory, name.replace(own, part, 1))
+    for own in PARTS:
+        if own in name:
+            return os.path.join(directory, name.replace(own, part, 1))
+    raise Problem(f"{printable(packed)}: rename it; what lies beside it is found by `{HELPER}`")
 
 
 def program(part: str) -> str:

@@ -23,6 +23,7 @@ from packed import ENSURE
 from shells import AT_ONCE, DUE, SHELLS, Shell, helpers, hook_text, prompts_until
 
 from llmenv_hooks import hookvalues, interpreters, onefile, render
+from llmenv_hooks.helper.companions import companion
 from llmenv_hooks.helper.packing import packed_programs
 
 if TYPE_CHECKING:
@@ -274,7 +275,7 @@ def test_a_hook_calls_nothing_of_the_package(world: World, name: str) -> None:
     assert llmenv(world, "hook", name).stdout == done.stdout
 
 
-@pytest.mark.parametrize("kind", ["gone", "cut", "open to others", "a link"])
+@pytest.mark.parametrize("kind", ["gone", "cut", "open to others", "a link", "no companion"])
 def test_a_copy_that_is_not_right_is_put_right(world: World, kind: str) -> None:
     """Also where the hook itself comes from the cache."""
     text = llmenv(world, "hook", "bash").stdout
@@ -285,6 +286,9 @@ def test_a_copy_that_is_not_right_is_put_right(world: World, kind: str) -> None:
         copy.write_bytes(copy.read_bytes()[:999])
     elif kind == "open to others":
         copy.chmod(0o622)
+    elif kind == "no companion":
+        for part in ("bridge", "connect"):
+            Path(companion(str(copy), part)).unlink()
     else:
         copy.rename(world.root / "elsewhere")
         copy.symlink_to(world.root / "elsewhere")
@@ -292,6 +296,25 @@ def test_a_copy_that_is_not_right_is_put_right(world: World, kind: str) -> None:
     assert copy.read_bytes() == packed_programs()["ensure"]
     assert not copy.is_symlink()
     assert copy.stat().st_mode & 0o777 == 0o600
+    for part in ("bridge", "connect"):
+        assert Path(companion(str(copy), part)).read_bytes() == packed_programs()[part]
+
+
+@pytest.mark.parametrize(("part", "words"), [("bridge", []), ("connect", ["--connect", "stub"])])
+def test_the_one_file_alone_says_what_is_missing(world: World, part: str, words: list[str]) -> None:
+    table = f'[services.stub]\ncommand = ["true"]\nbind = "{world.bind}"\nbridge = "guarded"\n'
+    world.config.write_text(table)
+    copy = world.root / "my-ensure.py"
+    copy.write_bytes(ENSURE.read_bytes())
+    done = world.run([PYTHON, "-I", "-S", str(copy), *words])
+    missing = world.root / f"my-{part}.py"
+    assert (done.returncode, done.stdout) == (1, "")
+    said = f"{missing} is not there; copy it too: llmenv-ensure --pack writes all\n"
+    assert done.stderr.endswith(said)
+    other = copy.rename(world.root / "mine.py")
+    done = world.run([PYTHON, "-I", "-S", str(other), *words])
+    assert (done.returncode, done.stdout) == (1, "")
+    assert f"{other}: rename it; what lies beside it is found by `ensure`\n" in done.stderr
 
 
 @EACH
