@@ -25,8 +25,10 @@ from llmenv_hooks.helper.services import (
     reachable,
 )
 
-# Where a line of /proc/net/tcp has the socket's inode, and fewer bytes than follow it there.
-INODE, BEHIND_INODE = 9, 16
+INODE = 9  # which word of a line of /proc/net/tcp it is
+# How much is read at once: a line of tcp, which all have one length (TMPSZ in tcp_ipv4.c), and of
+# tcp6, where they have not, fewer bytes than follow the inode.
+READS = {"tcp": 150, "tcp6": 16}
 
 
 class Listener:
@@ -114,7 +116,7 @@ def _listening(table: str, service: Service) -> list[tuple[int, int, str]]:
         return seen
     try:
         rest = b""
-        while chunk := os.read(fd, BEHIND_INODE):
+        while chunk := os.read(fd, READS[table]):
             *lines, rest = (rest + chunk).split(b"\n")
             for words in (line.decode().split() for line in (*lines, rest)):
                 if len(words) <= INODE + 1:  # it may be cut off
