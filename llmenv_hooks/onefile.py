@@ -163,7 +163,7 @@ def take_away_all() -> bool:
         if _take_away(""):
             return False
         for part in PROGRAMS:
-            os.unlink(companion(newest, part))
+            remove_file(companion(newest, part))
         os.rmdir(os.path.join(place, "__pycache__"))
     except (OSError, Problem):
         pass  # there is none, or something else lies there

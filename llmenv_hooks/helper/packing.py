@@ -3,8 +3,8 @@
 Owns llmenv-ensure.py, what the hooks call, what the tests drive, and what people copy to another
 machine; and its companions beside it.  SQLite ships its amalgamation the same way.  The same
 source gives the same bytes under every Python, since the text is taken as it stands, but for two
-things: imports among rooms are left out, also those in functions; and so are annotations, which
-each run would load, or they are strings, so that it need not import __future__.
+things that are left out: imports among rooms, also those in functions; and what is for type
+checkers, which each run would load.
 """
 
 from __future__ import annotations
@@ -41,8 +41,8 @@ if sys.version_info < (3, 11):
 class Room:
     """One module on its way into the one file.
 
-    *name* is its full name; *uses* are the full names of the rooms it imports from; *imports* and
-    *typing* are lines, for all and for type checkers; *text* is the rest; *defines* its names.
+    *name* is its full name; *uses* are the full names of the rooms it imports from; *imports* are
+    lines; *text* is the rest; *defines* its names.
     """
 
     def __init__(self, name: str, source: str) -> None:
@@ -51,7 +51,6 @@ class Room:
         self.name = name
         self.uses: set[str] = set()
         self.imports: set[str] = set()
-        self.typing: set[str] = set()
         self.defines: list[str] = []
         self.text = ""
         source = _without_annotations(source)
@@ -69,10 +68,7 @@ class Room:
                 continue
             elif isinstance(node, (ast.Import, ast.ImportFrom)):
                 self.imports.add(lines[last - 1])
-            elif isinstance(node, ast.If) and isinstance(node.test, ast.Name):
-                for one in node.body:
-                    self._add_typing(one, lines)
-            elif not self._is_switch(node):
+            elif not _is_for_type_checkers(node):
                 self.defines += _names(node)
                 self.text += "".join(lines[first:last])
         self.text = self.text.strip("\n") + "\n"
@@ -90,41 +86,40 @@ class Room:
                 last += not lines[last].strip()  # with the blank line that divides them from code
                 lines[first:last] = [""] * (last - first)
 
-    def _add_typing(self, node: ast.stmt, lines: list[str]) -> None:
-        import ast
 
-        module = node.module if isinstance(node, ast.ImportFrom) else None
-        if not (module or "").startswith("llmenv_hooks."):
-            self.typing.add("".join(lines[node.lineno - 1 : node.end_lineno]))
+def _is_for_type_checkers(node: ast.stmt) -> bool:
+    """True for `TYPE_CHECKING = False`, and for what stands under `if TYPE_CHECKING:`."""
+    import ast
 
-    @staticmethod
-    def _is_switch(node: ast.stmt) -> bool:
-        """True for the line `TYPE_CHECKING = False`, which the one file has once."""
-        return _names(node) == ["TYPE_CHECKING"]
+    if isinstance(node, ast.If):
+        return isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING"
+    return _names(node) == ["TYPE_CHECKING"]
 
 
 def _without_annotations(source: str) -> str:
-    """Return *source* with no annotation in a signature, and elsewhere each as a string."""
+    """Return *source* without its annotations; where one is all there is, it becomes a string."""
     import ast
     from itertools import accumulate
 
     whole = source.encode()
     starts = [0, *accumulate(map(len, whole.splitlines(keepends=True)))]
 
-    def ends(node: ast.expr | ast.arg) -> tuple[int, int]:
+    def span(node: ast.expr | ast.arg) -> tuple[int, int]:
         last = starts[(node.end_lineno or 0) - 1] + (node.end_col_offset or 0)
         return starts[node.lineno - 1] + node.col_offset, last
 
     changes: list[tuple[int, int, bytes]] = []
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)) and node.returns:
-            first, last = ends(node.returns)
+            first, last = span(node.returns)
             changes.append((whole.rindex(b" ->", 0, first), last, b""))
         elif isinstance(node, ast.arg) and node.annotation:
-            first, last = ends(node)
+            first, last = span(node)
             changes.append((first, last, node.arg.encode()))
+        elif isinstance(node, ast.AnnAssign) and node.value:
+            changes.append((span(node.target)[1], span(node.annotation)[1], b""))
         elif isinstance(node, ast.AnnAssign):
-            first, last = ends(node.annotation)
+            first, last = span(node.annotation)
             text = " ".join(whole[first:last].decode().split())
             changes.append((first, last, repr(text).encode()))
     for first, last, new in sorted(changes, reverse=True):
@@ -186,9 +181,7 @@ def packed(name: str, begin: Iterable[str]) -> bytes:
                 raise ValueError(f"{defined} is defined in {owners[defined]} and in {room.name}")
             owners[defined] = room.name
     imports = sorted(set().union(*(room.imports for room in ordered)) - {"import sys\n"})
-    typing = sorted(set().union(*(room.typing for room in ordered)), key=_imports_first)
-    text = HEADING.format(name=name, version=__version__)
-    text += "".join(imports) + "\nTYPE_CHECKING = False\nif TYPE_CHECKING:\n" + "".join(typing)
+    text = HEADING.format(name=name, version=__version__) + "".join(imports)
     for room in ordered:
         text += f"\n\n# {'-' * 8} {room.name.rpartition('.')[2]} {'-' * 8}\n\n{room.text}"
     return text.encode()
@@ -214,10 +207,6 @@ def _place(room: Room, rooms: dict[str, Room], ordered: list[Room], above: list[
     for used in sorted(room.uses):
         _place(rooms[used], rooms, ordered, [*above, room.name])
     ordered.append(room)
-
-
-def _imports_first(line: str) -> tuple[bool, str]:
-    return "import" not in line, line
 
 
 def pack(path: str) -> None:
