@@ -4,7 +4,7 @@ Owns llmenv-ensure.py, what the hooks call, what the tests drive, and what peopl
 machine; and its companions beside it.  SQLite ships its amalgamation the same way.  The same
 source gives the same bytes under every Python, since the text is taken as it stands, but for two
 things that are left out: imports among rooms, also those in functions; and what is for type
-checkers, which each run would load.
+checkers, which each run would load.  Variables keep their types, as strings.
 """
 
 from __future__ import annotations
@@ -97,7 +97,10 @@ def _is_for_type_checkers(node: ast.stmt) -> bool:
 
 
 def _without_annotations(source: str) -> str:
-    """Return *source* without its annotations; where one is all there is, it becomes a string."""
+    """Return *source* with no annotation in a signature, and elsewhere each as a string.
+
+    A field of a dataclass is one by its annotation.
+    """
     import ast
     from itertools import accumulate
 
@@ -116,8 +119,6 @@ def _without_annotations(source: str) -> str:
         elif isinstance(node, ast.arg) and node.annotation:
             first, last = span(node)
             changes.append((first, last, node.arg.encode()))
-        elif isinstance(node, ast.AnnAssign) and node.value:
-            changes.append((span(node.target)[1], span(node.annotation)[1], b""))
         elif isinstance(node, ast.AnnAssign):
             first, last = span(node.annotation)
             text = " ".join(whole[first:last].decode().split())
