@@ -47,20 +47,26 @@ def status_of(bridge: Bridge, raw: bytes) -> int | None:
         return response.status
 
 
+def heard(bridge: Bridge) -> list[str]:
+    """Return what the server has heard, once the bridge has said all that it says by itself."""
+    wait_until(lambda: bridge.came("notifications/initialized"))
+    return bridge.notes()
+
+
 @pytest.mark.parametrize("raw", [*FORGED.values()], ids=FORGED.keys())
 def test_forged_request_is_refused(bridge: Bridge, raw: bytes) -> None:
     """Before anything else of it is looked at; the server hears nothing."""
-    before = len(bridge.notes())
+    before = heard(bridge)
     assert status_of(bridge, raw) == 403
-    assert len(bridge.notes()) == before
+    assert heard(bridge) == before
 
 
 @pytest.mark.parametrize(("status", "raw"), MALFORMED.values(), ids=MALFORMED.keys())
 def test_malformed_request_is_refused(bridge: Bridge, status: int, raw: bytes) -> None:
     """With the status that says so; the server hears nothing."""
-    before = len(bridge.notes())
+    before = heard(bridge)
     assert status_of(bridge, raw) == status
-    assert len(bridge.notes()) == before
+    assert heard(bridge) == before
 
 
 @pytest.mark.parametrize("raw", WELCOME.values(), ids=WELCOME.keys())
@@ -100,7 +106,7 @@ def test_what_is_no_message_costs_its_connection(
     bridge: Bridge, door: str, body: bytes, code: int
 ) -> None:
     """And nothing else: not the server's, not another agent's."""
-    before = len(bridge.notes())
+    before = heard(bridge)
     if door == "http":
         with Web(bridge) as agent:
             response = agent.request("POST", body)
@@ -114,7 +120,7 @@ def test_what_is_no_message_costs_its_connection(
     assert answer["error"]["code"] == code
     with Wire(bridge) as other:
         assert other.call("ping")["result"] == {}
-    assert len(bridge.notes()) == before
+    assert heard(bridge) == before
     assert "Traceback" not in bridge.log()
 
 
