@@ -1,8 +1,8 @@
 """The protocol, broken in one place at a time; each time some tests must fail.
 
 A mutant is the helper, or the bridge, with one text replaced by another.  The tests that are named
-with it are run on it (tests/packed.py takes the helper from LLMENV_TEST_HELPER, and the bridge from
-beside it), after they have passed on a copy of both as they are.  The bridge's mutants are in
+with it are run on it (tests/packed.py takes the helper from LLMENV_TEST_HELPER, its companions from
+beside it), after they have passed on copies of all as they are.  The bridge's mutants are in
 bridge_mutants.py.  `make chaos` runs them all.
 """
 
