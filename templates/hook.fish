@@ -23,7 +23,9 @@ if status is-interactive; and test -z "$LLMENV_DISABLE"
         # The first link leads to the time of the last look, by way of what the daemon holds open, and
         # nowhere once the daemon is dead, or this hook is no longer the right one. The terminal,
         # written to for this prompt, is the clock that costs least. One test is faster than several.
-        builtin test {{ alive }} -nt {{ config }} \
+        # What needs no look at a file comes first: fish 4 evaluates that twice.
+        builtin test -n yes \
+            -a {{ alive }} -nt {{ config }} \
             -a {{ services[0].proof }} -nt $__llmenv_clock
 {% if services[1:] %}
         and not builtin path is -v{% for service in services[1:] %} {{ service.alive[0] }}{% endfor %}
