@@ -23,9 +23,7 @@ if status is-interactive; and test -z "$LLMENV_DISABLE"
         # The first link leads to the time of the last look, by way of what the daemon holds open, and
         # nowhere once the daemon is dead, or this hook is no longer the right one. The terminal,
         # written to for this prompt, is the clock that costs least. One test is faster than several.
-        # What needs no look at a file comes first: fish 4 evaluates that twice.
-        builtin test -n yes \
-            -a {{ alive }} -nt {{ config }} \
+        builtin test $__llmenv_first {{ alive }} -nt {{ config }} \
             -a {{ services[0].proof }} -nt $__llmenv_clock
 {% if services[1:] %}
         and not builtin path is -v{% for service in services[1:] %} {{ service.alive[0] }}{% endfor %}
@@ -191,5 +189,9 @@ if status is-interactive; and test -z "$LLMENV_DISABLE"
     or set -g __llmenv_terminal /proc/self/fd/0
     __llmenv_hear
     __llmenv_is_wanted
+    # fish 4 evaluates twice what comes first in a test: there that is a word, and no file.
+    set -g __llmenv_first
+    builtin string match -q '3.*' -- $version
+    or set -g __llmenv_first -n yes -a
 {% endif %}
 end
